@@ -1,0 +1,353 @@
+package job
+
+import (
+	"fmt"
+	"time"
+)
+
+// Reason codes of refused commands; stable, seen by users.
+const (
+	ReasonInvalid  = "invalid_offer"
+	ReasonExpired  = "expired"
+	ReasonBusy     = "busy"
+	ReasonUnknown  = "unknown_job"
+	ReasonEnded    = "job_ended"
+	ReasonStale    = "stale" // the task, attempt or fence is no longer current
+	ReasonIllegal  = "illegal_move"
+	ReasonExisting = "existing" // the offer was accepted before: a success for its client
+)
+
+// Outcome is what one command did.
+type Outcome struct {
+	Reason string  // "" when the command took effect
+	Events []Event // visible moves, in order
+	Job    *Job    // the job concerned, if it is known
+}
+
+// applying is one application of one command.
+type applying struct {
+	*State
+	term uint64
+	cmd  *Command
+	out  Outcome
+}
+
+// Apply runs the command at (index, term) of the log. It is deterministic:
+// equal states and equal entries give equal states and outcomes. A command that
+// does not match the state changes nothing but Noops and time.
+func (s *State) Apply(index, term uint64, cmd *Command) Outcome {
+	s.Index = index
+	s.Time = max(s.Time, cmd.At)
+	a := &applying{State: s, term: term, cmd: cmd}
+	switch cmd.Op {
+	case OpAccept:
+		a.out.Reason = a.accept()
+	case OpSweep:
+		a.sweep()
+	default:
+		a.out.Reason = a.onJob()
+	}
+	if a.out.Reason != "" && a.out.Reason != ReasonExisting {
+		s.Noops++
+	}
+	s.Events = append(s.Events, a.out.Events...)
+	if over := len(s.Events) - MaxEvents; over > 0 {
+		s.Events = append(s.Events[:0], s.Events[over:]...)
+	}
+	return a.out
+}
+
+func (a *applying) event(j *Job, e Event) {
+	e.Index, e.N, e.Job, e.At = a.Index, uint32(len(a.out.Events)), j.ID, a.Time
+	a.out.Events = append(a.out.Events, e)
+}
+
+func (a *applying) accept() string {
+	offer, err := DecodeOffer(a.cmd.Offer)
+	if err != nil {
+		return ReasonInvalid
+	}
+	id := offer.ID()
+	if j := a.Jobs[id]; j != nil {
+		a.out.Job = j
+		return ReasonExisting
+	}
+	if _, gone := a.Tombstones[id]; gone || offer.NotAfter < a.Time {
+		return ReasonExpired
+	}
+	spec, err := DecodeSpec(offer.Spec)
+	if err != nil {
+		return ReasonInvalid
+	}
+	n := int(spec.Tasks)
+	if spec.Gather != nil {
+		n++
+	}
+	j := &Job{
+		ID: id, Spec: spec, Offer: a.cmd.Offer, ClientKey: offer.ClientKey, NotAfter: offer.NotAfter,
+		Term: a.term, Index: a.Index, Accepted: a.Time, Holders: a.cmd.Holders, Tasks: make([]Task, n),
+	}
+	j.counts[Queued] = spec.Tasks
+	size := j.size()
+	if a.Bytes+size > MaxStateBytes {
+		return ReasonBusy
+	}
+	a.Bytes += size
+	a.Jobs[id] = j
+	a.out.Job = j
+	a.event(j, Event{Kind: EventAccepted})
+	return ""
+}
+
+// size estimates what the job costs in memory and in a snapshot, with room for
+// its tasks' results.
+func (j *Job) size() int64 { return int64(2*len(j.Offer) + 512 + 400*len(j.Tasks)) }
+
+func (a *applying) onJob() string {
+	j := a.Jobs[a.cmd.Job]
+	if j == nil {
+		return ReasonUnknown
+	}
+	a.out.Job = j
+	if j.State.Terminal() {
+		return ReasonEnded
+	}
+	if a.cmd.Op == OpCancel {
+		a.end(j, Cancelled, Clip(a.cmd.Detail))
+		return ""
+	}
+	t := j.Task(a.cmd.Task)
+	if t == nil {
+		return ReasonStale
+	}
+	if a.cmd.Op == OpAssign {
+		return a.assign(j, t)
+	}
+	if t.Attempt != a.cmd.Attempt || t.Fence != a.cmd.Fence {
+		return ReasonStale
+	}
+	switch a.cmd.Op {
+	case OpStarted:
+		return a.started(j, t)
+	case OpDone:
+		return a.done(j, t)
+	case OpFail:
+		return a.fail(j, t)
+	}
+	return a.lost(j, t)
+}
+
+// position turns the command's wire index into a place in Tasks.
+func (a *applying) position(j *Job) int {
+	if a.cmd.Task == GatherIndex {
+		return len(j.Tasks) - 1
+	}
+	return int(a.cmd.Task)
+}
+
+func (a *applying) taskEvent(j *Job, t *Task, kind Kind) {
+	a.event(j, Event{Kind: kind, Task: a.cmd.Task, Attempt: t.Attempt, Worker: t.Worker})
+}
+
+func (a *applying) assign(j *Job, t *Task) string {
+	if !j.Eligible(a.cmd.Task, a.Time) || a.cmd.Attempt != t.Attempt+1 || a.cmd.Worker == "" {
+		return ReasonStale
+	}
+	if !j.moveTask(a.position(j), Assigned) {
+		return ReasonIllegal
+	}
+	t.Attempt, t.Fence, t.Worker = a.cmd.Attempt, a.Index, a.cmd.Worker
+	t.Assigned, t.Started, t.Ended, t.NotBefore = a.Time, 0, 0, 0
+	if j.State == Pending {
+		j.moveJob(Running)
+		j.Begun = a.Time
+		a.event(j, Event{Kind: EventRunning})
+	}
+	a.taskEvent(j, t, EventAssigned)
+	return ""
+}
+
+func (a *applying) started(j *Job, t *Task) string {
+	if t.State != Assigned || !j.moveTask(a.position(j), TaskRunning) {
+		return ReasonStale
+	}
+	t.Started = a.Time
+	a.taskEvent(j, t, EventStarted)
+	return ""
+}
+
+func (a *applying) done(j *Job, t *Task) string {
+	if a.cmd.Result == nil {
+		return ReasonInvalid
+	}
+	if t.State == Assigned { // the word that it started was overtaken
+		a.started(j, t)
+	}
+	if t.State != TaskRunning || !j.moveTask(a.position(j), Done) {
+		return ReasonStale
+	}
+	t.Result, t.Ended = a.cmd.Result, a.Time
+	a.taskEvent(j, t, EventDone)
+	switch {
+	case a.cmd.Task == GatherIndex:
+		a.end(j, Completed, "")
+	case j.counts[Done] == j.Spec.Tasks && j.Gather() == nil:
+		a.end(j, Completed, "")
+	case j.counts[Done] == j.Spec.Tasks:
+		j.moveJob(Assembling)
+		a.event(j, Event{Kind: EventAssembling})
+	default:
+		a.endIfExhausted(j)
+	}
+	return ""
+}
+
+func (a *applying) fail(j *Job, t *Task) string {
+	started := t.State == TaskRunning
+	if !started && t.State != Assigned {
+		return ReasonStale
+	}
+	c := a.cmd.Cause
+	// Started work that fails, times out or lapses is the job's account; the
+	// rest is the mesh's.
+	counts := c.Guest() || c == CauseRetry || c == CauseTimeout || c == CauseLapse && started
+	again := true
+	if counts {
+		t.Failures++
+		again = t.Failures <= j.Spec.Policy.Retries && (!c.Guest() || j.Spec.Policy.RetryFailed)
+	} else {
+		t.Lost++
+		again = t.Lost < LostCap
+	}
+	t.Errors = append(t.Errors, AttemptError{
+		Attempt: t.Attempt, Worker: t.Worker, Cause: c, Detail: Clip(a.cmd.Detail), At: a.Time,
+	})
+	if over := len(t.Errors) - MaxErrors; over > 0 {
+		t.Errors = t.Errors[over:]
+	}
+	to, kind := Queued, EventRequeued
+	if !again {
+		to, kind = Dead, EventDead
+	}
+	if !j.moveTask(a.position(j), to) {
+		return ReasonIllegal
+	}
+	t.Ended = a.Time
+	t.NotBefore = a.Time + backoff(t, c).Milliseconds()
+	a.event(j, Event{Kind: kind, Task: a.cmd.Task, Attempt: t.Attempt, Worker: t.Worker, Cause: c, Detail: Clip(a.cmd.Detail)})
+	a.endIfExhausted(j)
+	return ""
+}
+
+// backoff is how long a task waits before its next attempt: nothing after a
+// lapse or a hand-back, since the fault left with the worker; otherwise half a
+// second, doubled with every failure, at most one minute.
+func backoff(t *Task, c Cause) time.Duration {
+	switch c {
+	case CauseLapse, CauseDrained, CauseOutputs:
+		return 0
+	case CauseRefused:
+		return 100 * time.Millisecond
+	}
+	n := min(t.Failures+t.Lost, 8)
+	return min(time.Minute, 250*time.Millisecond<<n)
+}
+
+// endIfExhausted fails the job when a dead task decides it.
+func (a *applying) endIfExhausted(j *Job) {
+	g := j.Gather()
+	deadGather := g != nil && g.State == Dead
+	if j.counts[Dead] == 0 && !deadGather {
+		return
+	}
+	if j.Spec.Policy.KeepGoing && !deadGather && j.counts[Dead]+j.counts[Done] < j.Spec.Tasks {
+		return // the other tasks go on
+	}
+	for i := range j.Tasks {
+		t := &j.Tasks[i]
+		if t.State != Dead {
+			continue
+		}
+		why := "retries are spent"
+		if n := len(t.Errors); n > 0 {
+			e := t.Errors[n-1]
+			why = fmt.Sprintf("attempt %d: %s: %s", e.Attempt, e.Cause, e.Detail)
+		}
+		name := fmt.Sprintf("task %d", i)
+		if j.WireIndex(i) == GatherIndex {
+			name = "gather task"
+		}
+		a.end(j, Failed, Clip(name+" is dead: "+why))
+		return
+	}
+}
+
+// lost puts a done task back in the queue because its outputs can be fetched
+// nowhere. It costs no retry.
+func (a *applying) lost(j *Job, t *Task) string {
+	if t.State != Done || a.cmd.Task == GatherIndex || !j.moveTask(a.position(j), Queued) {
+		return ReasonStale
+	}
+	t.Result, t.NotBefore = nil, a.Time
+	a.event(j, Event{Kind: EventRequeued, Task: a.cmd.Task, Attempt: t.Attempt, Worker: t.Worker, Cause: CauseOutputs})
+	if j.State == Assembling {
+		j.moveJob(Running)
+		a.event(j, Event{Kind: EventRunning})
+		// A gather attempt under way lacks an input: it is handed back.
+		g, last := j.Gather(), len(j.Tasks)-1
+		if g.State == Assigned || g.State == TaskRunning {
+			j.moveTask(last, Queued)
+			g.NotBefore = a.Time
+			a.event(j, Event{Kind: EventRequeued, Task: GatherIndex, Attempt: g.Attempt, Worker: g.Worker, Cause: CauseOutputs})
+		}
+	}
+	return ""
+}
+
+// end makes a job terminal. Tasks that are not done are dead from here on;
+// their workers are told to stop by the leader.
+func (a *applying) end(j *Job, to JobState, reason string) {
+	if to == Completed && j.State == Pending {
+		return
+	}
+	if !j.moveJob(to) {
+		return
+	}
+	j.Reason, j.Ended = reason, a.Time
+	for i := range j.Tasks {
+		if s := j.Tasks[i].State; s != Done && s != Dead {
+			j.moveTask(i, Dead)
+			j.Tasks[i].Ended = a.Time
+		}
+	}
+	kind := map[JobState]Kind{Completed: EventCompleted, Failed: EventFailed, Cancelled: EventCancelled}[to]
+	a.event(j, Event{Kind: kind, Detail: reason})
+}
+
+// sweep lets deadlines pass and forgets what is due, in order of acceptance.
+func (a *applying) sweep() {
+	for _, j := range a.SortedJobs() {
+		d := j.Spec.Policy.Deadline
+		switch {
+		case !j.State.Terminal() && d > 0 && a.Time > j.Accepted+d.Milliseconds():
+			a.end(j, Failed, fmt.Sprintf("the job's deadline of %v has passed", d))
+		case j.State.Terminal() && a.Time > j.KeptUntil():
+			delete(a.Jobs, j.ID)
+			a.Bytes -= j.size()
+			if len(a.Tombstones) < MaxTombstones {
+				a.Tombstones[j.ID] = a.Time + TombstoneLife.Milliseconds()
+			}
+		}
+	}
+	// any order: each entry is judged alone
+	for id, until := range a.Tombstones {
+		if a.Time > until {
+			delete(a.Tombstones, id)
+		}
+	}
+}
+
+// KeptUntil returns the shard time until which a terminal job is kept.
+func (j *Job) KeptUntil() int64 {
+	return max(j.NotAfter, j.Ended) + Retention.Milliseconds()
+}
