@@ -1,0 +1,57 @@
+// Package shard is one replica of one shard: a Raft group's member, the job
+// state that its log makes, and, while it leads, the leader's duties: taking
+// offers, giving queued tasks to workers, judging leases and reports, and
+// keeping the group at its size. It is a value without goroutine, clock, disk
+// or socket.
+//
+// # Stepping
+//
+// The owner calls Step with the time and one event and performs the returned
+// actions in their order. A Persist action must be on disk (synced) before any
+// later action of the same list is performed; the owner may batch the Persist
+// actions of many replicas into one write, as long as that write comes before
+// all their other actions. A replica assumes that the actions of a Step are
+// performed before its next Step; an owner that cannot persist stops the
+// replica for good. This is etcd/raft's Ready contract with the waiting moved to
+// the owner: everything that a Step computed vanishes with the process unless it
+// was persisted, and nothing of it was visible before. Each batch costs one
+// fsync, whatever the number of shards and commands in it.
+//
+// Wake says when the next Step is wanted at the latest; Step with Tick. At most
+// one Raft tick happens per Step however late it comes, so that a process that
+// was paused does not depose itself or anybody else on waking.
+//
+// # Leadership
+//
+// A replica acts as leader only after an entry of its own term is applied
+// (ready). On gaining or losing leadership all bookings, in-flight proposals and
+// waiting clients are dropped and decided again from applied state: clients hear
+// "unavailable", which means unknown, and repeat with the same id. Proposals are
+// conditional commands (package job), so one that is committed by a later leader
+// is either still right or a no-op.
+//
+// # Assigning
+//
+// Eligible tasks in queue order are matched with attached workers, booked at
+// the worker, committed, and only then sent. Bookings and workers are soft
+// state of the leader; a new leader learns them from the workers' Attach
+// messages. A worker's silence is counted from the last time that the leader was
+// itself stepping without a gap of more than a second: a gap renews all leases.
+//
+// # Group
+//
+// Replica ids count up and are never used again; (id, incarnation) names a
+// replica, and the incarnation is made by the node that is asked. The leader
+// probes a candidate, commits it as a learner, invites it under the committed
+// id, and promotes learners when the result has an odd number of voters: one
+// voter while there are one or two coordinators, then three (five where the
+// network asks for five). A voter is replaced after the leader has not heard it
+// for DeadAfter and a caught-up learner is there; silence alone never shrinks a
+// group. A replica that lost its state refuses the old incarnation's messages
+// and is replaced under a new id.
+//
+// # Reads
+//
+// Read is answered after a ReadIndex round trip (ReadOnlySafe) once the state
+// has been applied up to it; all reads that wait share one round.
+package shard

@@ -1,0 +1,186 @@
+package shard
+
+import (
+	"github.com/ciro-network/ciro/scheduler/job"
+	"github.com/ciro-network/ciro/scheduler/work"
+)
+
+// Event is one thing that happened to a replica: one of the types below.
+type Event interface{ event() }
+
+// Tick lets time pass.
+type Tick struct{}
+
+// Received is a Raft message from an authenticated peer.
+type Received struct {
+	From string
+	Data []byte
+}
+
+// Submit asks to accept an offer whose signature has been verified. Holders are
+// the nodes that hold its module and inputs.
+type Submit struct {
+	Token   uint64
+	Offer   []byte
+	Holders []string
+}
+
+// Cancel asks to end a job.
+type Cancel struct {
+	Token uint64
+	Job   job.ID
+	Why   string
+}
+
+// Read asks for the moment at which State may be read with all that was
+// acknowledged before the request in it.
+type Read struct{ Token uint64 }
+
+// Heard is a message from an authenticated worker.
+type Heard struct {
+	From string
+	Msg  work.Message
+}
+
+// Directory is what the node knows about the mesh: the coordinators that are
+// reachable and eligible, itself included, and who of the voters should lead.
+type Directory struct {
+	Candidates []string
+	Preferred  string // "" for no preference
+}
+
+// Probed is a candidate's answer to Probe.
+type Probed struct {
+	Peer        string
+	Incarnation uint64
+	Refused     bool
+}
+
+// InviteRefused says that a member does not know its incarnation: its state is
+// lost.
+type InviteRefused struct {
+	Peer string
+	ID   uint64
+}
+
+// HandOver asks a leader to give its leadership away; sent before a clean stop.
+type HandOver struct{}
+
+func (Tick) event()          {}
+func (Received) event()      {}
+func (Submit) event()        {}
+func (Cancel) event()        {}
+func (Read) event()          {}
+func (Heard) event()         {}
+func (Directory) event()     {}
+func (Probed) event()        {}
+func (InviteRefused) event() {}
+func (HandOver) event()      {}
+
+// Action is one thing that the owner must do: one of the types below. They are
+// performed in order.
+type Action interface{ action() }
+
+// Persist must be durable before any later action is performed. Entries replace
+// the stored log from First on (a conflicting suffix is dropped). Snapshot, if
+// set, replaces the stored snapshot; log entries up to SnapshotIndex may be
+// dropped.
+type Persist struct {
+	HardState     []byte // encoded raftpb.HardState; nil: unchanged
+	First         uint64 // index of Entries[0]
+	Entries       [][]byte
+	Snapshot      []byte // encoded raftpb.Snapshot
+	SnapshotIndex uint64
+}
+
+// Send carries a Raft message to the node of another replica.
+type Send struct {
+	To   string
+	Data []byte
+}
+
+// Work carries a message to a worker.
+type Work struct {
+	To  string
+	Msg work.Message
+}
+
+// Answer is the outcome of Submit, Cancel or Read.
+type Answer struct {
+	Reason  string // "" on success; a stable code otherwise
+	Message string // a sentence for people
+	Leader  string // peer that leads, when Reason is ReasonNotLeader
+	Job     job.ID
+	Term    uint64 // of the acceptance
+	Index   uint64 // of the acceptance
+	At      int64  // shard time of the acceptance
+	Created bool   // false: the offer was accepted before
+}
+
+// Reason codes of answers beside those of package job.
+const (
+	ReasonNotLeader   = "not_leader"
+	ReasonUnavailable = "unavailable" // the outcome is unknown: repeat with the same id
+)
+
+// Reply answers a token, exactly once per token.
+type Reply struct {
+	Token  uint64
+	Answer Answer
+}
+
+// Applied tells observers on this node what the log has just done. Reset says
+// that a snapshot replaced the state: events may be missing.
+type Applied struct {
+	Events []job.Event
+	Reset  bool
+}
+
+// Progressed passes a task's progress on to observers; best effort.
+type Progressed struct {
+	Worker   string
+	Progress work.Progress
+}
+
+// Probe asks a node whether it would hold a new replica; Probed is the answer.
+type Probe struct{ To string }
+
+// Invite tells a node that its replica is committed under that id. Repeated
+// until the replica is heard; the node answers InviteRefused if it does not know
+// the incarnation.
+type Invite struct {
+	To          string
+	ID          uint64
+	Incarnation uint64
+}
+
+// Dismiss tells a node that its replica was removed.
+type Dismiss struct {
+	To string
+	ID uint64
+}
+
+// Led is the group as this replica sees it, sent when any of it changes.
+type Led struct {
+	Term     uint64
+	Leader   string // "" while unknown
+	Mine     bool   // this replica leads and is ready
+	Voters   []string
+	Learners []string
+}
+
+// Removed says that this replica is no longer a member: the owner writes a
+// tombstone, deletes its state and stops stepping it.
+type Removed struct{}
+
+func (Persist) action()    {}
+func (Send) action()       {}
+func (Work) action()       {}
+func (Reply) action()      {}
+func (Applied) action()    {}
+func (Progressed) action() {}
+func (Probe) action()      {}
+func (Invite) action()     {}
+func (Dismiss) action()    {}
+func (Led) action()        {}
+func (Removed) action()    {}

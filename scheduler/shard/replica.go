@@ -1,0 +1,357 @@
+package shard
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ciro-network/ciro/scheduler/job"
+)
+
+// Replica is one member of a shard's group. One owner steps it.
+type Replica struct {
+	cfg   Config
+	p     Params
+	rn    *raft.RawNode
+	store *raft.MemoryStorage
+	state *job.State
+	conf  *raftpb.ConfState
+	rand  *rand.Rand
+
+	snapIndex, snapTerm uint64
+	replayed            uint64            // entries up to here were applied before the restart
+	routes              map[uint64]string // replica id -> peer, for ids that the state does not name yet
+	now                 Now
+	lastStep            time.Duration
+	nextTick            time.Duration
+	shardNow            int64 // shard time as this replica would propose it
+	campaign            bool
+	lead                *leading // nil while another leads
+	led                 Led      // as last told
+	gone                bool
+	out                 []Action
+}
+
+// State returns the applied state. Only the owner may look, only between Steps,
+// and must not change it.
+func (r *Replica) State() *job.State { return r.state }
+
+// ID returns the replica id.
+func (r *Replica) ID() uint64 { return r.cfg.ID }
+
+// Wake returns the monotonic time at which the next Step is wanted at the
+// latest.
+func (r *Replica) Wake() time.Duration {
+	if r.lead != nil && r.lead.ready && r.lead.dirty {
+		return r.now.Mono
+	}
+	return r.nextTick
+}
+
+// Step takes one event at a moment that is not earlier than the last and
+// returns what is to be done, in order. The slice is the caller's until the next
+// Step.
+func (r *Replica) Step(now Now, ev Event) []Action {
+	r.out = r.out[:0]
+	if r.gone {
+		return nil
+	}
+	gap := now.Mono - r.lastStep
+	r.now, r.lastStep = now, now.Mono
+	r.passTime(gap)
+	if gap > time.Second && r.lead != nil {
+		r.lead.renew(now.Mono)
+	}
+	r.handle(ev)
+	if now.Mono >= r.nextTick {
+		r.nextTick = now.Mono + r.p.TickEvery
+		r.rn.Tick()
+		r.tick()
+	}
+	if r.campaign {
+		r.campaign = false
+		r.try(r.rn.Campaign())
+	}
+	r.settle()
+	if r.lead != nil && r.lead.ready && r.lead.dirty {
+		r.schedule()
+		r.settle()
+	}
+	r.tellLed()
+	return r.out
+}
+
+// passTime moves the proposer's shard time along the monotonic clock, at most
+// five seconds per step, and towards the wall clock at no more than twice or
+// half its pace.
+func (r *Replica) passTime(gap time.Duration) {
+	ms := min(max(gap, 0), 5*time.Second).Milliseconds()
+	switch {
+	case r.shardNow == 0:
+		r.shardNow = r.now.Wall
+	case r.shardNow < r.now.Wall:
+		r.shardNow += ms + min(ms, r.now.Wall-r.shardNow)
+	case r.shardNow > r.now.Wall+1:
+		r.shardNow += ms / 2
+	default:
+		r.shardNow += ms
+	}
+	if r.state.Time > 0 {
+		r.shardNow = max(r.shardNow, r.state.Time)
+	}
+}
+
+func (r *Replica) handle(ev Event) {
+	switch ev := ev.(type) {
+	case Received:
+		r.received(ev)
+	case Submit:
+		r.submit(ev)
+	case Cancel:
+		r.cancel(ev)
+	case Read:
+		r.read(ev)
+	case Heard:
+		if r.lead != nil && r.lead.ready {
+			r.heard(ev)
+		}
+	case Directory:
+		r.directory(ev)
+	case Probed:
+		r.probed(ev)
+	case InviteRefused:
+		if r.lead != nil {
+			r.lead.lost[ev.ID] = true
+		}
+	case HandOver:
+		r.handOver()
+	}
+}
+
+// received steps a Raft message. It must be meant for this very replica and
+// come from the node that holds the sending one.
+func (r *Replica) received(ev Received) {
+	m := &raftpb.Message{}
+	if proto.Unmarshal(ev.Data, m) != nil || m.GetTo() != r.cfg.ID || raft.IsLocalMsg(m.GetType()) {
+		return
+	}
+	from := m.GetFrom()
+	switch member, known := r.state.Members[from]; {
+	case known && member.Peer != ev.From:
+		return
+	case !known && from < r.state.NextID:
+		// A removed replica that has not heard of it.
+		if r.lead != nil && r.lead.ready {
+			r.do(Dismiss{To: ev.From, ID: from})
+		}
+		return
+	case !known:
+		r.routes[from] = ev.From
+	}
+	if r.lead != nil {
+		r.lead.alive[from] = r.now.Mono
+	}
+	r.try(r.rn.Step(m))
+}
+
+// try drops errors of raft that only say "not now": whoever asked asks again.
+func (r *Replica) try(error) {}
+
+func (r *Replica) do(a Action) { r.out = append(r.out, a) }
+
+// settle drains raft: what is to be stored, sent and applied.
+func (r *Replica) settle() {
+	for r.rn.HasReady() {
+		rd := r.rn.Ready()
+		r.followLeadership()
+		r.persist(rd)
+		for _, m := range rd.Messages {
+			r.send(m)
+		}
+		for _, e := range rd.CommittedEntries {
+			r.apply(e)
+		}
+		for _, rs := range rd.ReadStates {
+			r.readReady(rs)
+		}
+		r.rn.Advance(rd)
+	}
+	r.followLeadership()
+	r.answerReads()
+	r.compact()
+}
+
+func (r *Replica) persist(rd raft.Ready) {
+	p := Persist{}
+	if !raft.IsEmptyHardState(rd.HardState) {
+		p.HardState = encode(rd.HardState)
+		r.try(r.store.SetHardState(rd.HardState))
+	}
+	if !raft.IsEmptySnap(rd.Snapshot) {
+		p.Snapshot, p.SnapshotIndex = encode(rd.Snapshot), rd.Snapshot.GetMetadata().GetIndex()
+	}
+	if len(rd.Entries) > 0 {
+		p.First = rd.Entries[0].GetIndex()
+		for _, e := range rd.Entries {
+			p.Entries = append(p.Entries, encode(e))
+		}
+	}
+	if p.HardState == nil && p.Snapshot == nil && p.Entries == nil {
+		return
+	}
+	r.do(p)
+	if p.Snapshot != nil {
+		if err := r.install(rd.Snapshot); err != nil {
+			panic(err) // a peer's committed state is unreadable: nothing sane can follow
+		}
+		r.do(Applied{Reset: true})
+	}
+	r.try(r.store.Append(rd.Entries))
+}
+
+func encode(m proto.Message) []byte {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		panic(fmt.Sprintf("encode a raft message: %v", err)) // only invalid UTF-8 could fail, and there are no strings
+	}
+	return b
+}
+
+func (r *Replica) send(m *raftpb.Message) {
+	to, known := r.state.Members[m.GetTo()]
+	peer := to.Peer
+	if !known {
+		peer = r.routes[m.GetTo()]
+	}
+	if peer == "" {
+		return
+	}
+	r.do(Send{To: peer, Data: encode(m)})
+	if m.GetType() == raftpb.MsgSnap {
+		r.rn.ReportSnapshot(m.GetTo(), raft.SnapshotFinish) // lost ones are probed for again
+	}
+}
+
+// apply runs one committed entry.
+func (r *Replica) apply(e *raftpb.Entry) {
+	r.state.Index = e.GetIndex()
+	switch {
+	case e.GetType() == raftpb.EntryConfChangeV2:
+		r.applyConf(e)
+	case len(e.GetData()) > 0:
+		cmd, err := job.DecodeCommand(e.GetData())
+		if err != nil {
+			panic(fmt.Sprintf("shard %d, log index %d: %v", r.cfg.Shard, e.GetIndex(), err)) // going on would fork the state
+		}
+		out := r.state.Apply(e.GetIndex(), e.GetTerm(), cmd)
+		if len(out.Events) > 0 && e.GetIndex() > r.replayed {
+			r.do(Applied{Events: out.Events})
+		}
+		if r.lead != nil {
+			r.decided(cmd, out)
+		}
+	}
+	if r.lead != nil && !r.lead.ready && e.GetTerm() == r.lead.term {
+		r.takeOffice()
+	}
+}
+
+// followLeadership makes and drops the leader's soft state.
+func (r *Replica) followLeadership() {
+	st := r.rn.BasicStatus()
+	leads := st.RaftState == raft.StateLeader
+	switch {
+	case leads && (r.lead == nil || r.lead.term != st.GetTerm()):
+		r.stepDown()
+		r.lead = newLeading(st.GetTerm(), r.now.Mono)
+		r.lead.movedAt = r.now.Mono
+		if st.GetTerm() <= foundingTerm {
+			r.lead.movedAt -= r.p.MoveAfter // a new network spreads its leaders at once
+		}
+	case !leads && r.lead != nil:
+		r.stepDown()
+	}
+}
+
+// foundingTerm is the founder's first term: the founding snapshot has term 1.
+const foundingTerm = 2
+
+// stepDown drops all that a leader had in hand. Waiting clients hear that the
+// outcome is unknown.
+func (r *Replica) stepDown() {
+	if r.lead == nil {
+		return
+	}
+	l := r.lead
+	r.lead = nil
+	for _, w := range l.waiting {
+		r.do(Reply{Token: w.token, Answer: r.notLeader("the coordinator of the shard has just changed")})
+	}
+	for _, rd := range l.reads {
+		r.do(Reply{Token: rd.token, Answer: r.notLeader("the coordinator of the shard has just changed")})
+	}
+}
+
+// tellLed reports the group when it has changed.
+func (r *Replica) tellLed() {
+	st := r.rn.BasicStatus()
+	now := Led{
+		Term: st.GetTerm(), Leader: r.peerOf(st.Lead), Mine: r.lead != nil && r.lead.ready,
+		Voters: r.peersOf(r.conf.GetVoters()), Learners: r.peersOf(r.conf.GetLearners()),
+	}
+	if now.Term == r.led.Term && now.Leader == r.led.Leader && now.Mine == r.led.Mine &&
+		same(now.Voters, r.led.Voters) && same(now.Learners, r.led.Learners) {
+		return
+	}
+	r.led = now
+	r.do(now)
+}
+
+func same(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *Replica) peerOf(id uint64) string {
+	if m, ok := r.state.Members[id]; ok {
+		return m.Peer
+	}
+	return r.routes[id]
+}
+
+func (r *Replica) peersOf(ids []uint64) []string {
+	var out []string
+	for _, id := range ids {
+		if p := r.peerOf(id); p != "" {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// compact cuts the log once enough of it has been applied.
+func (r *Replica) compact() {
+	if r.state.Index < r.snapIndex+r.p.SnapshotEvery {
+		return
+	}
+	snap, err := r.store.CreateSnapshot(r.state.Index, r.conf, r.state.Encode())
+	if err != nil {
+		panic(fmt.Sprintf("shard %d: snapshot at %d: %v", r.cfg.Shard, r.state.Index, err)) // the index is applied, so it is there
+	}
+	r.snapIndex, r.snapTerm = r.state.Index, snap.GetMetadata().GetTerm()
+	r.do(Persist{Snapshot: encode(snap), SnapshotIndex: r.snapIndex})
+	if keep := r.p.SnapshotEvery / 8; r.snapIndex > keep {
+		r.try(r.store.Compact(r.snapIndex - keep)) // followers slightly behind need no snapshot
+	}
+}

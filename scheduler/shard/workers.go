@@ -1,0 +1,162 @@
+package shard
+
+import (
+	"slices"
+	"time"
+
+	"github.com/ciro-network/ciro/scheduler/job"
+	"github.com/ciro-network/ciro/scheduler/work"
+)
+
+// heard takes a worker's message.
+func (r *Replica) heard(ev Heard) {
+	l := r.lead
+	if m, ok := ev.Msg.(work.Attach); ok {
+		r.attach(ev.From, m)
+		return
+	}
+	w := l.worker(ev.From)
+	if w == nil {
+		return // it attaches again when it hears nothing of us
+	}
+	w.heard = r.now.Mono
+	switch m := ev.Msg.(type) {
+	case work.Heartbeat:
+		if m.Boot != w.boot {
+			return // of an earlier life
+		}
+		w.view.Draining = m.Draining
+		r.capacity(w, m.Free, m.FreeSlots)
+		r.reconcile(ev.From, m.Held)
+	case work.Booked:
+		r.booked(w, m)
+	case work.Refused:
+		r.refused(w, m)
+	case work.Started:
+		r.startedBy(ev.From, m.Key)
+	case work.Progress:
+		if l.attempt(m.Key, ev.From) != nil {
+			r.do(Progressed{Worker: ev.From, Progress: m})
+		}
+	case work.Report:
+		r.report(ev.From, m)
+	}
+}
+
+// attach takes a worker in, or renews what is known of it.
+func (r *Replica) attach(peer string, m work.Attach) {
+	l := r.lead
+	i, known := l.find(peer)
+	if !known {
+		if len(l.workers) >= r.p.MaxWorkers {
+			return // full; it stays attached elsewhere
+		}
+		w := &worker{}
+		w.view.ID, w.view.Score = peer, 0.5
+		l.workers = slices.Insert(l.workers, i, w)
+	}
+	w := l.workers[i]
+	w.heard, w.view.Cap, w.view.Draining = r.now.Mono, m.Capability, m.Draining
+	if w.boot != m.Boot {
+		w.boot, w.pending, w.slots = m.Boot, job.Resources{}, 0
+		for _, k := range sortedRefs(l.bookings) {
+			if l.bookings[k].worker == peer {
+				delete(l.bookings, k)
+			}
+		}
+	}
+	r.capacity(w, m.Free, m.FreeSlots)
+	r.reconcile(peer, m.Held)
+}
+
+// capacity notes what the worker says is free, less the bookings that it had
+// not seen when it said so.
+func (r *Replica) capacity(w *worker, free job.Resources, slots uint32) {
+	w.view.Free = free.Sub(w.pending)
+	w.view.FreeSlots = slots - min(slots, w.slots)
+	r.lead.dirty = true
+}
+
+// reconcile compares what a worker holds with what stands. What does not stand
+// is stopped; what stands and is not held is sent again.
+func (r *Replica) reconcile(peer string, held []work.Key) {
+	l := r.lead
+	here := make(map[work.Key]bool, len(held))
+	for _, k := range held {
+		here[k] = true
+		if a := l.attempt(k, peer); a != nil {
+			a.held = true
+			continue
+		}
+		r.do(Work{To: peer, Msg: work.Stop{Key: k, Why: "the attempt no longer counts"}})
+	}
+	for _, a := range l.standing(peer) {
+		if here[a.key] || r.now.Mono-a.sent < 2*time.Second || l.reports[a.key] {
+			continue
+		}
+		if j := r.state.Jobs[a.key.Job]; j != nil {
+			r.assign(j, a)
+		}
+	}
+}
+
+// assign sends an assignment that is in the log.
+func (r *Replica) assign(j *job.Job, a *attempt) {
+	a.sent = r.now.Mono
+	m := work.Assign{Key: a.key, Term: r.lead.term, Offer: j.Offer, Accepted: j.Accepted, Holders: j.Holders}
+	if a.key.Task == job.GatherIndex {
+		for i := range j.Spec.Tasks {
+			t := &j.Tasks[i]
+			if t.Result == nil {
+				continue
+			}
+			m.Inputs = append(m.Inputs, work.TaskOutput{
+				Task: int32(i), Attempt: t.Attempt, Fence: t.Fence, CID: t.Result.Output, Holders: t.Result.Holders,
+			})
+		}
+	}
+	r.do(Work{To: a.worker, Msg: m})
+}
+
+func (r *Replica) startedBy(peer string, k work.Key) {
+	l := r.lead
+	a := l.attempt(k, peer)
+	if a == nil {
+		return
+	}
+	a.held = true
+	if t := r.state.Jobs[k.Job].Task(k.Task); t.State != job.Assigned || l.starts[k] {
+		return
+	}
+	l.starts[k] = r.propose(&job.Command{Op: job.OpStarted, Job: k.Job, Task: k.Task, Attempt: k.Attempt, Fence: k.Fence})
+}
+
+// report judges how an attempt ended. Only the log decides; a report about an
+// attempt that no longer stands is refused at once, since this leader's applied
+// state is current.
+func (r *Replica) report(peer string, m work.Report) {
+	l := r.lead
+	a := l.attempt(m.Key, peer)
+	if a == nil {
+		r.do(Work{To: peer, Msg: work.Ack{Key: m.Key}})
+		return
+	}
+	a.held = true
+	if l.reports[m.Key] {
+		return
+	}
+	cmd := &job.Command{Job: m.Key.Job, Task: m.Key.Task, Attempt: m.Key.Attempt, Fence: m.Key.Fence}
+	if m.Result != nil {
+		cmd.Op, cmd.Result = job.OpDone, m.Result
+	} else {
+		cmd.Op, cmd.Cause, cmd.Detail = job.OpFail, m.Cause, job.Clip(m.Detail)
+	}
+	if m.Key.Task == job.GatherIndex {
+		for _, o := range m.Missing {
+			r.propose(&job.Command{Op: job.OpLost, Job: m.Key.Job, Task: o.Task, Attempt: o.Attempt, Fence: o.Fence})
+		}
+	}
+	if r.propose(cmd) {
+		l.reports[m.Key] = true
+	}
+}
