@@ -1,0 +1,65 @@
+// Package api is a node's local HTTP interface: what people, programs, browsers
+// and Prometheus see of the mesh through the node they happen to stand beside.
+//
+// # What it is
+//
+// The package owns the vocabulary of the surface ([Job], [Task], [Event],
+// [Worker], …), the refusals ([Refusal]) and the server ([Server]). It decides
+// nothing: every request ends in one call of the small interfaces [Jobs], [Logs],
+// [Blobs] and [Mesh], which the node implements. It imports nothing of the mesh.
+// Package client, beside it, is the same surface for Go programs.
+//
+// # Conventions of the wire
+//
+// JSON with camelCase keys. Times are RFC 3339 in UTC with milliseconds
+// ([Time]); a moment that has not come is left out. Durations are seconds as
+// numbers, sizes are bytes. Identifiers are text. Unknown fields may appear at
+// any time, known ones keep their meaning.
+//
+// A refusal is an RFC 9457 problem document (application/problem+json) with two
+// fields more: code, stable and meant for programs, and next, a sentence that
+// says what to do. See the Code constants.
+//
+// # Endpoints
+//
+//	GET    /                            what is here, as text
+//	GET    /health /status /metrics     liveness, this node, Prometheus
+//	GET    /openapi.json /openapi.yaml  this surface, described
+//	POST   /jobs                        submit a JSON job spec (Idempotency-Key repeats safely)
+//	GET    /jobs                        list, by page, over all shards
+//	GET    /jobs/stats                  counts by state and type
+//	GET    /jobs/{id}                   everything about one job; unique prefixes of 4 characters do
+//	DELETE /jobs/{id}                   cancel
+//	GET    /jobs/{id}/status            the short form
+//	GET    /jobs/{id}/events            server-sent events until the job has ended
+//	GET    /jobs/{id}/logs              stdout or stderr of one attempt; text, or server-sent chunks
+//	GET    /jobs/{id}/results           the files of the result
+//	GET    /jobs/{id}/results/{path}    one of them, by ranges if wanted
+//	PUT    /blobs                       upload, streamed, up to 100 MiB
+//	GET    /blobs/{cid}[/{path}]        content by CID, fetched from the mesh when needed (HEAD too)
+//	GET    /workers                     the workers this node has heard of
+//	GET    /network/peers|shards|health the mesh
+//	GET    /events                      all events this node hears of
+//
+// # Streams
+//
+// An event stream sends the event's cursor as SSE id, its kind as SSE event and
+// the [Event] as data. A reader that lost the connection sends the last id as
+// Last-Event-ID (or ?after=) and goes on where it stopped, on this node or
+// another. The SSE event "end" says that no more will come; the SSE event
+// "error" carries a problem document. A comment is sent every 15 s so that
+// middlemen keep the connection. The number of streams is bounded; one too many
+// is answered with busy and Retry-After.
+//
+// # Security
+//
+// The server listens on loopback unless told otherwise, and refuses to listen
+// elsewhere without a bearer token. Requests must name an allowed host (this
+// stops DNS rebinding), anything that changes state must not come from another
+// web origin, and no CORS header is ever sent. Bodies, headers, times, clients'
+// request rates, concurrent requests and streams are bounded. What tasks wrote
+// is served as data that a browser does not run. Tokens never reach the log.
+//
+// The server never opens a path that a request names: files come as bytes to
+// PUT /blobs and are named by CID afterwards.
+package api
