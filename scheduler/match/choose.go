@@ -20,7 +20,9 @@ type Weights struct {
 }
 
 // DefaultWeights returns the weights of a node whose configuration names none.
-func DefaultWeights() Weights { return Weights{FreeShare: 1, Price: 0.5, Reputation: 0.5, Cached: 0.25} }
+func DefaultWeights() Weights {
+	return Weights{FreeShare: 1, Price: 0.5, Reputation: 0.5, Cached: 0.25}
+}
 
 // Options steer one choice.
 type Options struct {
