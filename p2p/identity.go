@@ -1,0 +1,93 @@
+package p2p
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+)
+
+// maxIdentityFile bounds what is read from an identity file, in bytes; a key
+// takes 68.
+const maxIdentityFile = 4096
+
+// LoadOrCreateIdentity reads the Ed25519 key at path, or creates it with mode
+// 0600 if there is no file. Creation is atomic and synced: after a crash there
+// is either no file or a whole key, so a node never comes back as somebody else
+// without saying so. A damaged file is an error, never a new identity. The
+// folder must exist.
+func LoadOrCreateIdentity(path string) (crypto.PrivKey, error) {
+	raw, err := readIdentity(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return createIdentity(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read identity: %w", err)
+	}
+	key, err := crypto.UnmarshalPrivateKey(raw)
+	if err != nil {
+		return nil, fmt.Errorf("identity %s is damaged (%w): restore it from a copy, or remove it to join as a new node", path, err)
+	}
+	if key.Type() != crypto.Ed25519 {
+		return nil, fmt.Errorf("identity %s holds a key of type %s, want Ed25519: restore it from a copy, or remove it to join as a new node", path, key.Type())
+	}
+	return key, nil
+}
+
+func readIdentity(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxIdentityFile {
+		return nil, fmt.Errorf("%s is not a key file (%s, %d bytes)", path, info.Mode(), info.Size())
+	}
+	return os.ReadFile(path)
+}
+
+func createIdentity(path string) (crypto.PrivKey, error) {
+	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("create identity: %w", err)
+	}
+	raw, err := crypto.MarshalPrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("create identity: %w", err)
+	}
+	if err := writeIdentity(path, raw); err != nil {
+		if errors.Is(err, fs.ErrExist) { // another process was faster: its key counts
+			return LoadOrCreateIdentity(path)
+		}
+		return nil, fmt.Errorf("create identity: %w", err)
+	}
+	return key, nil
+}
+
+// writeIdentity puts raw at path in one step. It links instead of renaming, so
+// that it never replaces a key that appeared meanwhile.
+func writeIdentity(path string, raw []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".identity-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
+	_, err = f.Write(raw)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
