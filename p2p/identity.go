@@ -1,6 +1,8 @@
 package p2p
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -35,7 +37,18 @@ func LoadOrCreateIdentity(path string) (crypto.PrivKey, error) {
 	if key.Type() != crypto.Ed25519 {
 		return nil, fmt.Errorf("identity %s holds a key of type %s, want Ed25519: restore it from a copy, or remove it to join as a new node", path, key.Type())
 	}
+	if !coherent(key) {
+		return nil, fmt.Errorf("identity %s is damaged (its public half does not match): restore it from a copy, or remove it to join as a new node", path)
+	}
 	return key, nil
+}
+
+// coherent reports whether the public half stored with a key is the one that
+// its secret half makes; libp2p takes the stored one without looking.
+func coherent(key crypto.PrivKey) bool {
+	raw, err := key.Raw()
+	return err == nil && len(raw) == ed25519.PrivateKeySize &&
+		bytes.Equal(raw, ed25519.NewKeyFromSeed(raw[:ed25519.SeedSize]))
 }
 
 func readIdentity(path string) ([]byte, error) {
