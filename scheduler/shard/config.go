@@ -105,11 +105,12 @@ func Found(founder string, incarnation uint64) []byte {
 func New(cfg Config, now Now) (*Replica, error) {
 	cfg.Params = cfg.Params.withDefaults()
 	r := &Replica{
-		cfg: cfg, p: cfg.Params, store: raft.NewMemoryStorage(), state: job.NewState(job.Member{}),
+		cfg: cfg, p: cfg.Params, state: job.NewState(job.Member{}),
 		conf: &raftpb.ConfState{}, routes: map[uint64]string{},
 		rand:     rand.New(rand.NewPCG(cfg.Params.Seed, uint64(cfg.Shard)<<32|cfg.ID)),
 		lastStep: now.Mono, nextTick: now.Mono + cfg.Params.TickEvery,
 	}
+	r.store = &logStore{MemoryStorage: raft.NewMemoryStorage(), r: r}
 	r.state.Members, r.state.NextID = map[uint64]job.Member{}, 0
 	if err := r.restore(); err != nil {
 		return nil, fmt.Errorf("shard %d: %w", cfg.Shard, err)
@@ -167,21 +168,6 @@ func (r *Replica) restore() error {
 	if err := r.store.Append(entries); err != nil {
 		return fmt.Errorf("stored log: %w", err)
 	}
-	return nil
-}
-
-// install puts a snapshot in the place of state and log.
-func (r *Replica) install(snap *raftpb.Snapshot) error {
-	st, err := job.DecodeState(snap.GetData())
-	if err != nil {
-		return fmt.Errorf("snapshot at %d: %w", snap.GetMetadata().GetIndex(), err)
-	}
-	if err := r.store.ApplySnapshot(snap); err != nil {
-		return fmt.Errorf("snapshot at %d: %w", snap.GetMetadata().GetIndex(), err)
-	}
-	r.state, r.conf = st, snap.GetMetadata().GetConfState()
-	r.state.Index = snap.GetMetadata().GetIndex()
-	r.snapIndex, r.snapTerm = r.state.Index, snap.GetMetadata().GetTerm()
 	return nil
 }
 

@@ -19,8 +19,9 @@ import (
 // group is what a leader knows of its group beyond the configuration.
 type group struct {
 	alive      map[uint64]time.Duration // when a replica was last heard
-	joined     map[uint64]time.Duration // when this leader first saw a learner
+	joined     map[uint64]time.Duration // when this leader first saw a learner or committed a replica
 	lost       map[uint64]bool          // refused its invitation: its state is gone
+	snapshots  map[uint64]time.Duration // until when a sent snapshot may be on its way
 	candidates []string
 	preferred  string
 	probing    string
@@ -29,7 +30,10 @@ type group struct {
 }
 
 func newGroup(now time.Duration) group {
-	return group{alive: map[uint64]time.Duration{}, joined: map[uint64]time.Duration{}, lost: map[uint64]bool{}}
+	return group{
+		alive: map[uint64]time.Duration{}, joined: map[uint64]time.Duration{}, lost: map[uint64]bool{},
+		snapshots: map[uint64]time.Duration{},
+	}
 }
 
 func (r *Replica) directory(ev Directory) {
@@ -49,7 +53,7 @@ func (r *Replica) isLive(id uint64) bool {
 	}
 	at, ok := r.lead.alive[id]
 	if !ok {
-		at = r.lead.since
+		at = max(r.lead.since, r.lead.joined[id])
 	}
 	return r.now.Mono-at <= r.p.DeadAfter
 }
@@ -229,6 +233,9 @@ func (r *Replica) applyConf(e interface{ GetData() []byte }) {
 		if rd.Close() == nil {
 			r.state.Members[m.ID] = m
 			r.state.NextID = max(r.state.NextID, m.ID+1)
+			if r.lead != nil {
+				r.lead.joined[m.ID] = r.now.Mono
+			}
 		}
 	}
 	in := slices.Concat(r.conf.GetVoters(), r.conf.GetLearners(), r.conf.GetVotersOutgoing(), r.conf.GetLearnersNext())

@@ -142,6 +142,7 @@ func (r *Replica) tick() {
 		return
 	}
 	r.expireWaiting()
+	r.expireSnapshots()
 	if !l.ready {
 		return
 	}

@@ -17,7 +17,7 @@ type Replica struct {
 	cfg   Config
 	p     Params
 	rn    *raft.RawNode
-	store *raft.MemoryStorage
+	store *logStore
 	state *job.State
 	conf  *raftpb.ConfState
 	rand  *rand.Rand
@@ -230,9 +230,10 @@ func (r *Replica) send(m *raftpb.Message) {
 	if peer == "" {
 		return
 	}
-	r.do(Send{To: peer, Data: encode(m)})
-	if m.GetType() == raftpb.MsgSnap {
-		r.rn.ReportSnapshot(m.GetTo(), raft.SnapshotFinish) // lost ones are probed for again
+	data := encode(m)
+	r.do(Send{To: peer, Data: data})
+	if m.GetType() == raftpb.MsgSnap && r.lead != nil {
+		r.lead.snapshots[m.GetTo()] = r.now.Mono + snapshotPatience + time.Duration(len(data))*time.Microsecond
 	}
 }
 
@@ -338,20 +339,4 @@ func (r *Replica) peersOf(ids []uint64) []string {
 		}
 	}
 	return out
-}
-
-// compact cuts the log once enough of it has been applied.
-func (r *Replica) compact() {
-	if r.state.Index < r.snapIndex+r.p.SnapshotEvery {
-		return
-	}
-	snap, err := r.store.CreateSnapshot(r.state.Index, r.conf, r.state.Encode())
-	if err != nil {
-		panic(fmt.Sprintf("shard %d: snapshot at %d: %v", r.cfg.Shard, r.state.Index, err)) // the index is applied, so it is there
-	}
-	r.snapIndex, r.snapTerm = r.state.Index, snap.GetMetadata().GetTerm()
-	r.do(Persist{Snapshot: encode(snap), SnapshotIndex: r.snapIndex})
-	if keep := r.p.SnapshotEvery / 8; r.snapIndex > keep {
-		r.try(r.store.Compact(r.snapIndex - keep)) // followers slightly behind need no snapshot
-	}
 }
