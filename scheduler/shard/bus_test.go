@@ -194,6 +194,10 @@ func (b *bus) member(x *box, a shard.Action) {
 	case shard.Probe:
 		b.printf("%s probes %s", x.peer, a.To)
 		if y := b.boxes[a.To]; y != nil && !y.down && !b.cut[x.peer+" "+a.To] {
+			if y.rep != nil {
+				b.post(a.To, x.peer, shard.Probed{Peer: a.To, Refused: true})
+				return
+			}
 			y.incarnation = 1000 + uint64(b.now/time.Millisecond)
 			b.post(a.To, x.peer, shard.Probed{Peer: a.To, Incarnation: y.incarnation})
 		}

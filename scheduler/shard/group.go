@@ -161,10 +161,11 @@ func (r *Replica) addLearner() bool {
 	members, dead := 0, 0
 	taken := map[string]bool{}
 	for _, id := range slices.Concat(r.conf.GetVoters(), r.conf.GetLearners()) {
-		taken[r.peerOf(id)] = true
 		members++
-		if !r.isLive(id) {
-			dead++
+		if r.isLive(id) {
+			taken[r.peerOf(id)] = true
+		} else {
+			dead++ // its node may have lost the state and come back: a candidate like others
 		}
 	}
 	want := max(r.wanted(), min(2, len(r.lead.candidates)), len(r.conf.GetVoters())) + dead
@@ -186,17 +187,32 @@ func (r *Replica) addLearner() bool {
 	return true
 }
 
-// probed commits a candidate that answered as a learner under the next id.
+// probed commits a candidate that answered as a learner under the next id. One
+// that refused stays in probing until the next is asked.
 func (r *Replica) probed(ev Probed) {
-	if r.lead == nil || !r.lead.ready || r.lead.probing != ev.Peer || ev.Refused {
+	if r.lead == nil || !r.lead.ready || r.lead.probing != ev.Peer {
+		return
+	}
+	member := false
+	for _, id := range slices.Concat(r.conf.GetVoters(), r.conf.GetLearners()) {
+		if r.peerOf(id) != ev.Peer {
+			continue
+		}
+		if r.isLive(id) {
+			r.lead.probing = ""
+			return
+		}
+		member = true
+	}
+	switch {
+	case ev.Refused && !member && r.state.NextID > 0:
+		// It holds a replica that was removed and has not heard of it.
+		r.do(Dismiss{To: ev.Peer, ID: r.state.NextID - 1})
+		return
+	case ev.Refused:
 		return
 	}
 	r.lead.probing = ""
-	for _, id := range slices.Concat(r.conf.GetVoters(), r.conf.GetLearners()) {
-		if r.peerOf(id) == ev.Peer {
-			return
-		}
-	}
 	m := job.Member{ID: r.state.NextID, Peer: ev.Peer, Incarnation: ev.Incarnation}
 	r.change(&m, single(raftpb.ConfChangeAddLearnerNode, m.ID))
 }

@@ -143,6 +143,8 @@ type Progressed struct {
 }
 
 // Probe asks a node whether it would hold a new replica; Probed is the answer.
+// A node that holds a replica of the shard refuses; one that does not makes a
+// random incarnation and keeps it durably before it answers.
 type Probe struct{ To string }
 
 // Invite tells a node that its replica is committed under that id. Repeated

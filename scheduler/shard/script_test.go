@@ -185,8 +185,10 @@ func (b *bus) hire(verb string, args []string) {
 		peer: args[0], slots: uint32(max(1, b.number(args, "slots"))), runs: b.span(option(args, "runs", "100ms")), fails: b.number(args, "fails"),
 		booked: map[work.Key]bool{}, reports: map[work.Key]work.Report{},
 	}
-	b.crew = append(b.crew, args[0])
-	slices.Sort(b.crew)
+	if !slices.Contains(b.crew, args[0]) {
+		b.crew = append(b.crew, args[0])
+		slices.Sort(b.crew)
+	}
 }
 
 // offer makes a job's offer; the same name and options are the same job.
