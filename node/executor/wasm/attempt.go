@@ -23,8 +23,8 @@ type served struct {
 	compile time.Duration
 }
 
-// serve has the child make one attempt and leaves nothing of it behind. It
-// reports false if the child ended before it took the request, by itself.
+// serve has the child make one attempt and kills it; the caller has to bury it.
+// It reports false if the child ended before it took the request, by itself.
 func (p *process) serve(ctx context.Context, req request, to executor.Sinks) (served, bool) {
 	stop := p.killWhenDone(ctx)
 	r := &receiver{out: sink{w: to.Stdout, name: "stdout"}, err: sink{w: to.Stderr, name: "stderr"}, progress: to.Progress}
@@ -37,14 +37,13 @@ func (p *process) serve(ctx context.Context, req request, to executor.Sinks) (se
 	var s served
 	switch {
 	case r.result != nil:
-		p.end()
+		p.kill()
 		s = served{Outcome: r.outcome(), compile: r.result.Compile}
 	case ctx.Err() != nil:
 		state := p.end()
 		s.Outcome = interrupted(ctx, req.Limits.Timeout)
 		s.CPU = state.UserTime() + state.SystemTime()
 	case !r.accepted:
-		p.end()
 		return s, false
 	default:
 		s.Outcome = p.crashed(failed, req.Limits.Timeout)
@@ -72,7 +71,9 @@ func (p *process) crashed(why error, timeout time.Duration) executor.Outcome {
 	state := p.wait()
 	o := executor.Outcome{CPU: state.UserTime() + state.SystemTime()}
 	o.Cause, o.Detail = crashCause(state, p.words.String())
-	if o.Cause == executor.Sandbox && o.CPU >= time.Duration(maxCPU(timeout))*time.Second {
+	// The kernel's two accounts of processor time differ by a few ticks.
+	const slack = 100 * time.Millisecond
+	if o.Cause == executor.Sandbox && o.CPU >= time.Duration(maxCPU(timeout))*time.Second-slack {
 		o.Cause, o.Detail = executor.Timeout, outOfTime
 	}
 	return o

@@ -52,6 +52,7 @@ type Executor struct {
 	scratch string
 	warm    chan *process
 	refill  chan struct{}
+	graves  graves
 	// last is the module that ran last, which new children load ahead.
 	last atomic.Pointer[moduleFile]
 }
@@ -226,8 +227,14 @@ func (e *Executor) attempt(ctx context.Context, req request, to executor.Sinks) 
 	ctx, cancel := context.WithTimeoutCause(ctx, req.Limits.Timeout, errDeadline)
 	defer cancel()
 	p := e.takeWarm()
+	if p == nil {
+		e.fill() // attempts that last have taken them all
+	}
+	defer e.fill()
 	if p != nil {
-		if out, ok := p.serve(ctx, req, to); ok {
+		out, ok := p.serve(ctx, req, to)
+		e.graves.bury(p)
+		if ok {
 			e.afterwards(out)
 			return out.Outcome, nil
 		}
@@ -248,6 +255,7 @@ func (e *Executor) attempt(ctx context.Context, req request, to executor.Sinks) 
 		return executor.Outcome{}, fmt.Errorf("start a sandbox: %w", err)
 	}
 	out, ok := p.serve(ctx, req, to)
+	e.graves.bury(p)
 	if !ok && out.Cause == executor.Done {
 		out.Cause, out.Detail = executor.Sandbox, "the sandbox ended before it took the task"
 	}

@@ -23,6 +23,7 @@ func (e *Executor) Serve(ctx context.Context) error {
 	// this one must not come to an end under the children.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	defer e.graves.dig()()
 	defer e.drain()
 	e.sweep()
 	if err := e.cache.prune(); err != nil {
@@ -65,13 +66,19 @@ func (e *Executor) addWarm(ctx context.Context) {
 func (e *Executor) takeWarm() *process {
 	select {
 	case p := <-e.warm:
-		select {
-		case e.refill <- struct{}{}:
-		default:
-		}
 		return p
 	default:
 		return nil
+	}
+}
+
+// fill has Serve look whether children are missing. It is called after an
+// attempt, not when a child is taken: starting the next one would slow the
+// attempt down, and most are short.
+func (e *Executor) fill() {
+	select {
+	case e.refill <- struct{}{}:
+	default:
 	}
 }
 

@@ -213,7 +213,7 @@ func TestBrokenSandboxPrograms(t *testing.T) {
 	for _, c := range []struct{ script, want string }{
 		{"exit 3", "exit status 3"},
 		{"echo out of order >&2; exit 1", "out of order"},
-		{"printf '\\377\\377\\377\\377\\377\\377'", "malformed frame"},
+		{"head -c 5 >/dev/null; printf '\\377\\377\\377\\377\\377\\377'", "malformed frame"},
 	} {
 		e := serve(t, wasm.Config{
 			Command: []string{"/bin/sh", "-c", c.script}, CacheDir: t.TempDir(), Log: slog.New(slog.DiscardHandler),

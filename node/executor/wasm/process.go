@@ -2,9 +2,7 @@ package wasm
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -18,8 +16,8 @@ import (
 const (
 	// readyTimeout bounds how long a child may take to become ready.
 	readyTimeout = 10 * time.Second
-	// maxTail is how much of a child's last words is kept, in bytes.
-	maxTail = 8 << 10
+	// maxWords is how much of what a child says on stderr is kept, in bytes.
+	maxWords = 8 << 10
 )
 
 // process is a child as its parent sees it. One goroutine uses it; kill may
@@ -29,7 +27,7 @@ type process struct {
 	stdin  *os.File
 	stdout *os.File
 	frames *frameReader
-	words  *tail
+	words  *words
 
 	mu   sync.Mutex
 	gone bool // waited for: the id may be another's by now
@@ -45,10 +43,8 @@ func startProcess(ctx context.Context, command []string, h hello) (*process, err
 	stop := p.killWhenDone(ctx)
 	defer stop()
 	if err := p.greet(h); err != nil {
-		if state := p.end(); errors.Is(err, io.EOF) && state != nil {
-			err = errors.New(state.String())
-		}
-		return nil, fmt.Errorf("sandbox not ready: %w: %s", err, p.words)
+		state := p.end() // killing it does not change how it ended before
+		return nil, fmt.Errorf("sandbox not ready: %w (%v): %s", err, state, p.words)
 	}
 	return p, nil
 }
@@ -67,7 +63,7 @@ func launch(command []string) (*process, error) {
 		return nil, err
 	}
 	p := &process{
-		stdin: stdin, stdout: stdout, words: &tail{},
+		stdin: stdin, stdout: stdout, words: &words{},
 		frames: newFrameReader(stdout, maxFrame),
 	}
 	p.cmd = exec.Command(command[0], command[1:]...)
@@ -169,26 +165,24 @@ func (p *process) wait() *os.ProcessState {
 	return p.cmd.ProcessState
 }
 
-// tail keeps the end of what is written to it.
-type tail struct {
+// words keeps the beginning of what is written to it: the Go runtime says
+// first what is wrong and then, at length, where.
+type words struct {
 	mu sync.Mutex
 	b  []byte
 }
 
 // Write implements io.Writer.
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.b = append(t.b, b[max(0, len(b)-maxTail):]...)
-	if over := len(t.b) - maxTail; over > 0 {
-		t.b = append(t.b[:0], t.b[over:]...)
-	}
+func (w *words) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.b = append(w.b, b[:min(len(b), maxWords-len(w.b))]...)
 	return len(b), nil
 }
 
 // String is the text kept.
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.b)
+func (w *words) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(w.b)
 }

@@ -162,14 +162,14 @@ func TestProgressLines(t *testing.T) {
 	}
 }
 
-func TestTail(t *testing.T) {
-	var w tail
+func TestWords(t *testing.T) {
+	var w words
 	for range 100 {
 		if n, err := w.Write(bytes.Repeat([]byte("abc"), 1000)); n != 3000 || err != nil {
 			t.Fatal(n, err)
 		}
 	}
-	if s := w.String(); len(s) != maxTail || !strings.HasSuffix(s, "abc") {
+	if s := w.String(); len(s) != maxWords || !strings.HasPrefix(s, "abc") {
 		t.Errorf("kept %d bytes", len(s))
 	}
 }
