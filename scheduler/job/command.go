@@ -43,7 +43,8 @@ const (
 	maxPeerText    = 128
 )
 
-// Encode returns the command's one binary form.
+// Encode returns the command's one binary form. Holders and Detail are cut to
+// their bounds, so that what is encoded can always be decoded.
 func (c *Command) Encode() []byte {
 	var w codec.Writer
 	w.Uint(commandVersion)
@@ -55,13 +56,13 @@ func (c *Command) Encode() []byte {
 	w.Uint(c.Fence)
 	w.String(c.Worker)
 	w.Bytes(c.Offer)
-	w.Strings(c.Holders)
+	w.Strings(c.Holders[:min(len(c.Holders), MaxHolders)])
 	w.Bool(c.Result != nil)
 	if c.Result != nil {
 		putResult(&w, c.Result)
 	}
 	w.Uint(uint64(c.Cause))
-	w.String(c.Detail)
+	w.String(Clip(c.Detail))
 	return w.Data()
 }
 
@@ -119,8 +120,8 @@ func putResult(w *codec.Writer, v *Result) {
 	w.Uint(v.Size)
 	w.String(v.Stdout)
 	w.String(v.Stderr)
-	w.Bytes(v.Inline)
-	w.Strings(v.Holders)
+	w.Bytes(v.Inline[:min(len(v.Inline), MaxInline)])
+	w.Strings(v.Holders[:min(len(v.Holders), MaxHolders)])
 	w.Int(int64(v.WallTime))
 	w.Int(int64(v.CPUTime))
 }

@@ -2,6 +2,7 @@ package job
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/ciro-network/ciro/scheduler/codec"
@@ -56,22 +57,8 @@ func DecodeState(b []byte) (*State, error) {
 	s := NewState(Member{})
 	s.Members = map[uint64]Member{}
 	s.Time, s.Index, s.NextID, s.Noops = r.Int(), r.Uint(), r.Uint(), r.Uint()
-	for range r.Count(1 << 20) {
-		m := Member{ID: r.Uint(), Peer: r.String(maxPeerText), Incarnation: fromBE64(r.Fixed(8))}
-		s.Members[m.ID] = m
-	}
-	for range r.Count(1 << 24) {
-		j, err := getJob(r)
-		if err != nil {
-			return nil, fmt.Errorf("state: %w", err)
-		}
-		s.Jobs[j.ID] = j
-		s.Bytes += j.size()
-	}
-	for range r.Count(1 << 24) {
-		var id ID
-		copy(id[:], r.Fixed(32))
-		s.Tombstones[id] = r.Int()
+	if err := s.getTables(r); err != nil {
+		return nil, fmt.Errorf("state: %w", err)
 	}
 	for range r.Count(MaxEvents) {
 		s.Events = append(s.Events, getEvent(r))
@@ -80,6 +67,52 @@ func DecodeState(b []byte) (*State, error) {
 		return nil, fmt.Errorf("state: %w", err)
 	}
 	return s, nil
+}
+
+// getTables reads members, jobs and tombstones, each of which must ascend, so
+// that a state has one form only.
+func (s *State) getTables(r *codec.Reader) error {
+	for i, last := range counted(r, 1<<20) {
+		m := Member{ID: r.Uint(), Peer: r.String(maxPeerText), Incarnation: fromBE64(r.Fixed(8))}
+		if i > 0 && m.ID <= *last {
+			r.Fail(fmt.Errorf("%w: members do not ascend", codec.ErrForm))
+		}
+		s.Members[m.ID], *last = m, m.ID
+	}
+	for i, last := range counted(r, 1<<24) {
+		j, err := getJob(r)
+		if err != nil {
+			return err
+		}
+		if _, twice := s.Jobs[j.ID]; twice || i > 0 && j.Index <= *last {
+			r.Fail(fmt.Errorf("%w: jobs do not ascend", codec.ErrForm))
+		}
+		s.Jobs[j.ID], *last = j, j.Index
+		s.Bytes += j.size()
+	}
+	var last ID
+	for i := range counted(r, 1<<24) {
+		var id ID
+		copy(id[:], r.Fixed(32))
+		if i > 0 && slices.Compare(id[:], last[:]) <= 0 {
+			r.Fail(fmt.Errorf("%w: tombstones do not ascend", codec.ErrForm))
+		}
+		s.Tombstones[id], last = r.Int(), id
+	}
+	return r.Err()
+}
+
+// counted yields the places of a list, at most limit of them, until r fails,
+// with a number that the loop's body may keep between them.
+func counted(r *codec.Reader, limit int) iter.Seq2[int, *uint64] {
+	return func(yield func(int, *uint64) bool) {
+		var last uint64
+		for i := range r.Count(limit) {
+			if r.Err() != nil || !yield(i, &last) {
+				return
+			}
+		}
+	}
 }
 
 func be64(v uint64) []byte {
