@@ -3,6 +3,7 @@ package job
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -126,6 +127,9 @@ func drawCommand(t *rapid.T, s *State) *Command {
 	j := rapid.SampledFrom(jobs).Draw(t, "job")
 	c.Job = j.ID
 	at := rapid.IntRange(0, len(j.Tasks)-1).Draw(t, "task")
+	if done := slices.IndexFunc(j.Tasks, func(t Task) bool { return t.State == Done }); c.Op == OpLost && done >= 0 {
+		at = done
+	}
 	task := &j.Tasks[at]
 	c.Task, c.Attempt, c.Fence = j.WireIndex(at), task.Attempt, task.Fence
 	if c.Op == OpAssign {
