@@ -19,6 +19,7 @@
 //     CIRO_TASK_INDEX  0 … CIRO_TASK_COUNT-1; equal to the count in a gather task
 //     CIRO_TASK_COUNT  how many array tasks the job has
 //     CIRO_ATTEMPT     1 for the first attempt of this task
+//     CIRO_GATHER      1 in the gather task, otherwise not set
 //
 //   - /in, read-only: the inputs as /in/<name>; in a gather task also
 //     /in/tasks/<index>/…, the outputs of the array tasks;

@@ -212,13 +212,16 @@ func (t Task) Validate() error {
 // Environ is the guest's whole environment in a fixed order: the user's
 // entries without those named CIRO_*, then the contract's.
 func (t Task) Environ() []string {
-	env := make([]string, 0, len(t.Env)+6)
+	env := make([]string, 0, len(t.Env)+7)
 	for _, kv := range t.Env {
 		if !strings.HasPrefix(kv, "CIRO_") {
 			env = append(env, kv)
 		}
 	}
 	num := func(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
+	if t.Gather {
+		env = append(env, "CIRO_GATHER=1")
+	}
 	return append(env,
 		"CIRO_CONTRACT="+strconv.Itoa(ContractVersion),
 		"CIRO_JOB_ID="+t.Job,

@@ -244,7 +244,7 @@ func (e *Executor) attempt(ctx context.Context, req request, to executor.Sinks) 
 	// that thread until the child is done.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	p, err := e.spawn(ctx)
+	p, err := e.spawn(ctx, nil)
 	if ctx.Err() != nil {
 		if err == nil {
 			p.end()

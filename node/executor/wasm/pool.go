@@ -44,7 +44,7 @@ func (e *Executor) Serve(ctx context.Context) error {
 
 // addWarm starts one child, or waits a little if that fails.
 func (e *Executor) addWarm(ctx context.Context) {
-	p, err := e.spawn(ctx)
+	p, err := e.spawn(ctx, e.last.Load())
 	if err != nil {
 		if ctx.Err() != nil {
 			return
@@ -109,11 +109,12 @@ func (e *Executor) sweep() {
 	}
 }
 
-// spawn starts a child and waits until it is ready.
-func (e *Executor) spawn(ctx context.Context) (*process, error) {
+// spawn starts a child, which loads a module ahead unless that is nil, and
+// waits until it is ready.
+func (e *Executor) spawn(ctx context.Context, ahead *moduleFile) (*process, error) {
 	h := hello{CacheDir: e.cache.dir, MaxMemory: e.cfg.MaxMemory}
-	if m := e.last.Load(); m != nil {
-		h.Preload, h.PreloadHash = m.path, m.hash
+	if ahead != nil {
+		h.Preload, h.PreloadHash = ahead.path, ahead.hash
 	}
 	return startProcess(ctx, e.cfg.Command, h)
 }

@@ -237,6 +237,55 @@ func TestBrokenSandboxPrograms(t *testing.T) {
 	}
 }
 
+// TestBlockedSink has a reader that takes nothing until the writer is dead.
+func TestBlockedSink(t *testing.T) {
+	e := newExecutor(t, 0)
+	task := executortest.Task(t, probe(t), "flood", "100000")
+	task.Limits.Timeout = 500 * time.Millisecond
+	task.Sinks.Stdout = sinkFunc(func() {
+		eventually(t, "the guest is killed at its deadline", func() bool { return len(children(t)) == 0 })
+	})
+	if o, _ := executortest.Do(t, e, task); o.Cause != executor.Timeout {
+		t.Errorf("%s", o)
+	}
+}
+
+type sinkFunc func()
+
+// Write implements io.Writer.
+func (f sinkFunc) Write(b []byte) (int, error) {
+	f()
+	return len(b), nil
+}
+
+// TestLoadedAhead changes a module's file after its first runs: a warm child
+// has the old bytes loaded, and does not serve another hash with them.
+func TestLoadedAhead(t *testing.T) {
+	e := newExecutor(t, 1)
+	task := executortest.Task(t, exits(3).file(t))
+	task.ModuleHash = "three"
+	for range 3 { // until the children made before the first run are used up
+		eventually(t, "a warm child", func() bool { return wasm.Warm(e) == 1 })
+		if o, _ := executortest.Do(t, e, task); o.Exit != 3 {
+			t.Fatal(o)
+		}
+	}
+	eventually(t, "a warm child", func() bool { return wasm.Warm(e) == 1 })
+	// The same name with other bytes: only a child that has loaded the old
+	// ones can still exit with 3.
+	if err := os.WriteFile(task.Module, exits(4).bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if o, _ := executortest.Do(t, e, task); o.Exit != 3 {
+		t.Errorf("the module loaded ahead was not used: %s", o)
+	}
+	eventually(t, "a warm child", func() bool { return wasm.Warm(e) == 1 })
+	task.ModuleHash = "four"
+	if o, _ := executortest.Do(t, e, task); o.Exit != 4 {
+		t.Errorf("the module loaded ahead was taken for another: %s", o)
+	}
+}
+
 func TestManyAtOnce(t *testing.T) {
 	e := newExecutor(t, 2)
 	module := noop.file(t)
