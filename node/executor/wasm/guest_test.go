@@ -2,7 +2,8 @@ package wasm_test
 
 import (
 	"context"
-	"os"
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -124,7 +125,7 @@ func TestFilesThatAreNoModules(t *testing.T) {
 	if err := e.Check(context.Background(), noop.file(t)); err != nil {
 		t.Errorf("check of a good module: %v", err)
 	}
-	if err := e.Check(context.Background(), filepath.Join(t.TempDir(), "none")); !os.IsNotExist(err) && err == nil {
+	if err := e.Check(context.Background(), filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("check of a missing module: %v", err)
 	}
 }

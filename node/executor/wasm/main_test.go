@@ -10,13 +10,17 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/ciro-network/ciro/node/executor"
 	"github.com/ciro-network/ciro/node/executor/executortest"
 	"github.com/ciro-network/ciro/node/executor/wasm"
 )
 
-// TestMain is also the sandbox: the tests start their own binary with one
-// argument.
+// TestMain is also the sandbox, and a daemon to be killed: the tests start
+// their own binary with arguments.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == "__daemon" {
+		os.Exit(daemon(os.Args[2], os.Args[3]))
+	}
 	if len(os.Args) == 2 && os.Args[1] == "__sandbox" {
 		os.Exit(wasm.Child())
 	}
@@ -29,6 +33,26 @@ func TestMain(m *testing.M) {
 		os.RemoveAll(dir)
 		os.Exit(code)
 	}))
+}
+
+// daemon runs a module that never ends and says so on stdout when it has begun.
+func daemon(module, cacheDir string) int {
+	self, err := os.Executable()
+	if err != nil {
+		return 1
+	}
+	e, err := wasm.New(wasm.Config{
+		Command: []string{self, "__sandbox"}, CacheDir: cacheDir, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return 1
+	}
+	task := executor.Task{Module: module, Args: []string{"stuck"}}
+	task.Sinks.Progress = func(float64, string) { os.Stdout.WriteString("begun\n") }
+	if _, err := e.Run(context.Background(), task); err != nil {
+		return 1
+	}
+	return 0
 }
 
 // scratchDir lives as long as the test binary.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,6 +24,11 @@ import (
 // children are the processes that this one has started and that live.
 func children(t testing.TB) []int {
 	t.Helper()
+	return childrenOf(t, os.Getpid())
+}
+
+func childrenOf(t testing.TB, parent int) []int {
+	t.Helper()
 	var pids []int
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -33,7 +40,7 @@ func children(t testing.TB) []int {
 			continue // it has ended since
 		}
 		after := string(b[bytes.LastIndexByte(b, ')')+1:])
-		if f := strings.Fields(after); f[1] == strconv.Itoa(os.Getpid()) && f[0] != "Z" {
+		if f := strings.Fields(after); f[1] == strconv.Itoa(parent) && f[0] != "Z" {
 			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(s)))
 			if err != nil {
 				t.Fatal(err)
@@ -235,6 +242,34 @@ func TestBrokenSandboxPrograms(t *testing.T) {
 	if n := children(t); len(n) != 0 {
 		t.Errorf("left %v", n)
 	}
+}
+
+// TestDaemonIsKilled kills a parent: its child, in a loop, goes with it.
+func TestDaemonIsKilled(t *testing.T) {
+	self := command(t)[0]
+	parent := exec.Command(self, "__daemon", probe(t), filepath.Join(scratchDir, "cache"))
+	said, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(said, make([]byte, len("begun\n"))); err != nil {
+		t.Fatal(err)
+	}
+	orphans := childrenOf(t, parent.Process.Pid)
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait() // killed, as intended
+	if len(orphans) != 1 {
+		t.Fatalf("the daemon had children %v", orphans)
+	}
+	eventually(t, "the orphan ends", func() bool {
+		b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(orphans[0]), "stat"))
+		return err != nil || strings.HasPrefix(string(b[bytes.LastIndexByte(b, ')')+1:]), " Z")
+	})
 }
 
 // TestBlockedSink has a reader that takes nothing until the writer is dead.
