@@ -25,7 +25,7 @@ const (
 	exchangeIdle    = 5 * time.Minute  // a sender closes its stream
 	exchangeSilence = 10 * time.Minute // a receiver closes it, if the sender did not
 	writeTimeout    = 10 * time.Second
-	openTimeout     = 10 * time.Second
+	linkOpenTimeout = 10 * time.Second
 	minBackoff      = 50 * time.Millisecond
 	maxBackoff      = 2 * time.Second
 	giveUpAfter     = time.Minute     // unreachable for so long: drop what is queued

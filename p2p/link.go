@@ -116,7 +116,7 @@ func (l *link) open(ctx context.Context) *pipe {
 }
 
 func (l *link) dial(ctx context.Context) (network.Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	ctx, cancel := context.WithTimeout(ctx, linkOpenTimeout)
 	defer cancel()
 	if err := l.x.h.Reach(ctx, l.to); err != nil {
 		return nil, err
