@@ -81,21 +81,23 @@ type Job struct {
 
 // Task is one task of a job with its newest attempt.
 type Task struct {
-	Index    int            `json:"index" doc:"0 to tasks-1; -1 is the gather task"`
-	State    string         `json:"state" enum:"queued,assigned,running,done,dead"`
-	Attempt  int            `json:"attempt" doc:"Number of the newest attempt, from 1; 0 before the first"`
-	Worker   string         `json:"worker,omitempty" doc:"Peer id of the newest attempt's worker"`
-	Progress float64        `json:"progress" doc:"0 to 1, as the task reports it"`
-	Message  string         `json:"message,omitempty" doc:"The task's last progress message"`
-	Failures int            `json:"failures" doc:"Attempts that failed, timed out or lapsed; they count against retries"`
-	Lost     int            `json:"lost" doc:"Attempts lost to infrastructure; they have their own cap"`
-	Started  Time           `json:"started,omitzero"`
-	Ended    Time           `json:"ended,omitzero"`
-	Exit     *int           `json:"exit,omitempty" doc:"Exit code of the newest attempt that ended"`
-	Output   string         `json:"output,omitempty" doc:"CID of the outputs once done"`
-	Holders  []string       `json:"holders,omitempty" doc:"Peer ids that hold the outputs"`
-	Stdout   string         `json:"stdout,omitempty" doc:"The end of stdout, at most 1 KiB"`
-	Errors   []AttemptError `json:"errors,omitempty" doc:"What went wrong, attempt by attempt"`
+	Index     int            `json:"index" doc:"0 to tasks-1; -1 is the gather task"`
+	State     string         `json:"state" enum:"queued,assigned,running,done,dead"`
+	Attempt   int            `json:"attempt" doc:"Number of the newest attempt, from 1; 0 before the first"`
+	Worker    string         `json:"worker,omitempty" doc:"Peer id of the newest attempt's worker"`
+	Progress  float64        `json:"progress" doc:"0 to 1, as the task reports it"`
+	Message   string         `json:"message,omitempty" doc:"The task's last progress message"`
+	Failures  int            `json:"failures" doc:"Attempts that failed, timed out or lapsed; they count against retries"`
+	Lost      int            `json:"lost" doc:"Attempts lost to infrastructure; they have their own cap"`
+	Started   Time           `json:"started,omitzero"`
+	Ended     Time           `json:"ended,omitzero"`
+	Exit      *int           `json:"exit,omitempty" doc:"Exit code of the newest attempt that ended"`
+	Output    string         `json:"output,omitempty" doc:"CID of the outputs once done"`
+	Holders   []string       `json:"holders,omitempty" doc:"Peer ids that hold the outputs"`
+	Stdout    string         `json:"stdout,omitempty" doc:"Stdout when it is at most 1 KiB"`
+	StdoutCID string         `json:"stdoutCid,omitempty" doc:"CID of all of stdout once done; empty when Stdout is all of it"`
+	StderrCID string         `json:"stderrCid,omitempty" doc:"CID of stderr once done; empty when there is none"`
+	Errors    []AttemptError `json:"errors,omitempty" doc:"What went wrong, attempt by attempt"`
 }
 
 // AttemptError says how one attempt ended that did not succeed.

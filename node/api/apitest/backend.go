@@ -1,7 +1,7 @@
 // Package apitest is a node without a mesh: an in-memory implementation of the
 // interfaces of package api, for tests of the server, the client and the command
 // line. It keeps what it is given, yields the events it is told, and fails when
-// it is told to. Content ids look like CIDs and are not.
+// it is told to. Its CIDs are well-formed and say nothing about UnixFS.
 package apitest
 
 import (
@@ -16,6 +16,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/ciro-network/ciro/node/api"
 )
@@ -36,6 +39,7 @@ type Backend struct {
 	fail    error
 	changed chan struct{} // closed and replaced whenever something above changes
 
+	ends      map[string]api.Job // what a watched job becomes
 	submitted []api.Submission
 	cancelled map[string]string
 }
@@ -44,7 +48,7 @@ type Backend struct {
 func New() *Backend {
 	return &Backend{
 		jobs: map[string]api.Job{}, keys: map[string]string{}, blobs: map[string]map[string][]byte{},
-		logs: map[string][]byte{}, cancelled: map[string]string{}, changed: make(chan struct{}),
+		logs: map[string][]byte{}, ends: map[string]api.Job{}, cancelled: map[string]string{}, changed: make(chan struct{}),
 	}
 }
 
@@ -94,17 +98,42 @@ func (b *Backend) Emit(e api.Event) {
 	b.wake()
 }
 
-// AddFiles stores a directory (or, under the path "", a file) and gives its id.
+// EndWhenWatched makes the job of final's id become final, with the event of its
+// terminal state, as soon as someone who watches it has seen everything else.
+func (b *Backend) EndWhenWatched(final api.Job) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ends[final.ID] = final
+	b.wake()
+}
+
+// endWatched does what EndWhenWatched promised.
+func (b *Backend) endWatched(id string) {
+	b.mu.Lock()
+	final, ok := b.ends[id]
+	delete(b.ends, id)
+	b.mu.Unlock()
+	if ok {
+		b.AddJob(final)
+		b.Emit(api.Event{Job: id, Kind: final.State})
+	}
+}
+
+// AddFiles stores a directory (or, under the path "", a file) and gives its CID.
 func (b *Backend) AddFiles(files map[string][]byte) string {
 	sum := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		fmt.Fprintf(sum, "%s\x00%x\x00", name, files[name])
 	}
-	cid := "bafy" + hex.EncodeToString(sum.Sum(nil))[:40]
+	hash, err := multihash.Encode(sum.Sum(nil), multihash.SHA2_256)
+	if err != nil {
+		panic(err) // a SHA-256 always has a SHA-256's length
+	}
+	name := cid.NewCidV1(cid.Raw, hash).String()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.blobs[cid] = maps.Clone(files)
-	return cid
+	b.blobs[name] = maps.Clone(files)
+	return name
 }
 
 // SetLog stores what a task printed.
@@ -266,6 +295,7 @@ func (b *Backend) Watch(ctx context.Context, q api.WatchQuery, each func(api.Eve
 				return nil
 			}
 		}
+		b.endWatched(id)
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -311,26 +341,26 @@ type content struct{ *bytes.Reader }
 func (content) Close() error { return nil }
 
 // Open gives a stored file.
-func (b *Backend) Open(_ context.Context, cid, path string) (io.ReadSeekCloser, int64, error) {
+func (b *Backend) Open(_ context.Context, root, path string) (io.ReadSeekCloser, int64, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fail != nil {
 		return nil, 0, b.fail
 	}
-	data, ok := b.blobs[cid][path]
+	data, ok := b.blobs[root][path]
 	if !ok {
-		return nil, 0, api.Refuse(api.CodeNotFound, "list what is there", "%s has no file %q", cid, path)
+		return nil, 0, api.Refuse(api.CodeNotFound, "list what is there", "%s has no file %q", root, path)
 	}
 	return content{bytes.NewReader(data)}, int64(len(data)), nil
 }
 
-// Files lists what is stored under an id.
-func (b *Backend) Files(_ context.Context, cid string) ([]api.BlobFile, error) {
+// Files lists what is stored under a CID.
+func (b *Backend) Files(_ context.Context, root string) ([]api.BlobFile, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	files, ok := b.blobs[cid]
+	files, ok := b.blobs[root]
 	if !ok {
-		return nil, api.Refuse(api.CodeNotFound, "check the CID", "nobody has %s", cid)
+		return nil, api.Refuse(api.CodeNotFound, "check the CID", "nobody has %s", root)
 	}
 	var list []api.BlobFile
 	for _, name := range slices.Sorted(maps.Keys(files)) {
