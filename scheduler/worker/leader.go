@@ -34,6 +34,7 @@ func (w *Worker) message(ev Message) {
 	if s.peer == "" {
 		s.peer = ev.From
 		w.attach(s)
+		w.beat(s) // before any answer: it must know whose answer that is
 	}
 	if s.peer != ev.From {
 		return
