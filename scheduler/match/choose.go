@@ -1,6 +1,7 @@
 package match
 
 import (
+	"iter"
 	"math/rand/v2"
 	"slices"
 
@@ -39,22 +40,24 @@ func Choose(s *job.Spec, need job.Resources, workers []Worker, o Options) (index
 	if k <= 0 {
 		k = DefaultK
 	}
-	at, stride := walk(n, k, o.Rand)
 	best, spare := candidate{index: -1}, candidate{index: -1}
-	for ; n > 0 && k > 0; n-- {
-		w := &workers[at]
-		// Room is the cheapest question and the likeliest no.
-		if hasRoom(need, w) && Judge(s, need, w) == Fits {
+visit:
+	for from, to := range walk(n, k, o.Rand) {
+		for at := from; at < to; at++ {
+			w := &workers[at]
+			// Room is the cheapest question and the likeliest no.
+			if !hasRoom(need, w) || Judge(s, need, w) != Fits {
+				continue
+			}
 			c := candidate{index: at, w: w, score: score(s, need, w, &o.Weights)}
 			if slices.Contains(o.Avoid, w.ID) {
 				spare = better(spare, c)
-			} else {
-				best = better(best, c)
-				k--
+				continue
 			}
-		}
-		if at += stride; at >= len(workers) {
-			at -= len(workers)
+			best = better(best, c)
+			if k--; k == 0 {
+				break visit
+			}
 		}
 	}
 	if best.index < 0 {
@@ -63,17 +66,32 @@ func Choose(s *job.Spec, need job.Resources, workers []Worker, o Options) (index
 	return max(best.index, 0), best.index >= 0
 }
 
-// walk returns a start and a stride that visit each of n places once; random
-// ones when there are more than k and a source is given.
-func walk(n, k int, r *rand.Rand) (start, stride int) {
-	if n <= k || r == nil {
-		return 0, 1
+// block is how many neighbours are visited in a row: enough to be kind to the
+// processor's cache when thousands are busy, few enough that K of them come from
+// many places.
+const block = 8
+
+// walk yields ranges of neighbours that make up all of n places: one in order,
+// or, when there are more than k and a source is given, blocks with a random
+// start and stride.
+func walk(n, k int, r *rand.Rand) iter.Seq2[int, int] {
+	blocks := (n + block - 1) / block
+	if n <= k || r == nil || blocks == 1 {
+		return func(yield func(int, int) bool) { yield(0, n) }
 	}
-	stride = 1 + r.IntN(n-1)
-	for gcd(stride, n) != 1 {
-		stride = stride%(n-1) + 1
+	stride := 1 + r.IntN(blocks-1)
+	for gcd(stride, blocks) != 1 {
+		stride = stride%(blocks-1) + 1
 	}
-	return r.IntN(n), stride
+	b := r.IntN(blocks)
+	return func(yield func(int, int) bool) {
+		for range blocks {
+			if !yield(b*block, min(n, (b+1)*block)) {
+				return
+			}
+			b = (b + stride) % blocks
+		}
+	}
 }
 
 func gcd(a, b int) int {

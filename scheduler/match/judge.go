@@ -10,14 +10,14 @@ import (
 
 // Worker is what a coordinator knows of one worker.
 type Worker struct {
-	ID        string          // peer id
-	Cap       work.Capability // as last advertised; Labels sorted by key
 	Free      job.Resources   // as last reported, less the bookings under way
 	FreeSlots uint32          // attempts that it would take beside those; 0: none
 	Draining  bool            // takes nothing new
 	Cached    bool            // the module ran there before
-	Score     float64         // reputation, 0..1; newcomers 0.5
 	Running   int             // attempts that it holds, for breaking ties
+	Score     float64         // reputation, 0..1; newcomers 0.5
+	ID        string          // peer id
+	Cap       work.Capability // as last advertised; Labels sorted by key
 }
 
 // Why is a judgement: Fits, or the first reason that excludes a worker.
