@@ -1,0 +1,44 @@
+# Everything here needs Go alone, but for race (gcc) and generate (protoc).
+export CGO_ENABLED ?= 0
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+FAULT   ?= worker
+SEEDS   ?= 500
+FUZZTIME ?= 10s
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+build: ## build bin/ciro, static
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ciro ./cmd/ciro
+test: ## run all tests
+	go test ./...
+check: ## formatting, vet, generated code, module files
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'gofmt these:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	go mod verify >/dev/null
+	go mod tidy -diff
+	$(MAKE) --no-print-directory generate-check
+race: ## run the tests of what is concurrent under the race detector (needs gcc)
+	CGO_ENABLED=1 go test -race -short ./node/... ./p2p/... ./cmd/...
+sim: ## simulate: SEEDS=500 campaigns of the cores under faults
+	go test ./scheduler/sim -run TestCampaign -count=1 -v -seeds $(SEEDS)
+fuzz: ## run every fuzz target for FUZZTIME
+	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
+	  echo "$$p $$f"; go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) || exit 1; done; done
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+e2e: ## run the end-to-end tests with real processes
+	go test -count=1 -v -run TestProcess ./cmd/ciro
+demo: build ## five processes, one is killed halfway; FAULT=worker or coordinator
+	bin/ciro demo --fault $(FAULT)
+generate: ## regenerate the protocol buffers and the example module (needs protoc)
+	cd node/meshpb && PATH="$$PATH:$$(go env GOPATH)/bin" protoc --go_out=. --go_opt=paths=source_relative mesh.proto
+generate-check: ## compare the generated code with what is committed, if protoc is here
+	@if command -v protoc >/dev/null; then \
+	  d=$$(mktemp -d) && GOBIN=$$d go install google.golang.org/protobuf/cmd/protoc-gen-go && \
+	  (cd node/meshpb && PATH="$$d:$$PATH" protoc --go_out=$$d --go_opt=paths=source_relative mesh.proto) && \
+	  diff <(grep -v '^// ' $$d/mesh.pb.go) <(grep -v '^// ' node/meshpb/mesh.pb.go) && rm -rf $$d; \
+	else echo 'protoc is not installed: generated code is not compared'; fi
+.PHONY: help build test check race sim fuzz bench e2e demo generate generate-check
+SHELL := /bin/bash
+.DEFAULT_GOAL := help

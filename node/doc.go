@@ -1,0 +1,45 @@
+// Package node is the shell around the core and the only composition root: it
+// owns the sockets, the disk, the clock and the goroutines, and gives the values
+// of package scheduler their events.
+//
+// # Parts
+//
+// The engine is one goroutine that steps all cores of the node: the replicas of
+// its shards and its worker. Inputs arrive in one bounded queue; what must be
+// durable is written once per batch, with one fsync for all shards, before any
+// message, answer or event of that batch leaves. Cores of the same node talk to
+// each other inside the engine, again durably first.
+//
+// The links carry messages between engines over long-lived streams (raft, work,
+// group). They are lossy by contract: the cores repeat. The job protocol carries
+// requests of any node to a shard's leader, with streams of replies for watching
+// and logs.
+//
+// The directory is hearsay about who belongs and who leads which shard, from
+// hello, gossip and redirects. A stale entry costs a redirect, nothing else.
+//
+// The runner executes attempts: it fetches module and inputs by CID, runs the
+// executor, stores outputs, has them held by a second node, and only then tells
+// the worker core that the attempt has ended.
+//
+// # Belonging
+//
+// Two connected nodes first say hello: network, roles, and, in a closed network,
+// a proof that they know the join secret, bound to both peer ids. Whoever does
+// not is disconnected; until then no other stream or gossip of it is accepted.
+//
+// # Offers
+//
+// The daemon signs offers of those who use its API with a client key of its own.
+// An offer is sent to the shard's leader and gossiped in the shard's topic, with
+// back-off, until it is accepted; both arriving is normal, since a job's id is a
+// hash of its offer. Before a leader lets an offer into its log it holds module
+// and inputs itself and knows a second node that does.
+//
+// # Stopping
+//
+// When the context of Run ends, the worker takes nothing more, attempts get a
+// grace time and are then handed back, leaderships are transferred, and the data
+// directory is closed last. SIGKILL at any moment is as good: identity, genesis,
+// logs, reports and blobs come back from disk.
+package node

@@ -1,0 +1,173 @@
+package node
+
+import (
+	"context"
+	"crypto/hmac"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ciro-network/ciro/node/meshpb"
+	"github.com/ciro-network/ciro/p2p"
+	"github.com/ciro-network/ciro/scheduler/worker"
+)
+
+const (
+	helloTimeout = 10 * time.Second
+	helloTries   = 5
+	genesisProto = "/ciro/genesis/1"
+)
+
+// onPeer says hello to a peer that has just connected. It may not block.
+func (n *Node) onPeer(p peer.ID, up bool) {
+	if !up {
+		n.dir.down(p)
+		return
+	}
+	n.background(func(ctx context.Context) {
+		var err error
+		for i := range helloTries {
+			if err = n.sayHello(ctx, p); err == nil || ctx.Err() != nil {
+				return
+			}
+			pause(ctx, time.Duration(i+1)*100*time.Millisecond)
+		}
+		if errors.Is(err, errStranger) {
+			n.log.Info("peer does not belong to this network; disconnecting", "peer", p, "error", err)
+			n.host.Disconnect(p, true)
+			return
+		}
+		n.log.Debug("hello failed", "peer", p, "error", err)
+	})
+}
+
+// errStranger says that a peer is no member of this network.
+var errStranger = errors.New("not a member")
+
+func (n *Node) helloTo(p peer.ID, purpose string) *meshpb.Hello {
+	return &meshpb.Hello{
+		Network: n.net.id[:], Proof: proof(n.net.secret, purpose, n.self, p.String()), Name: n.cfg.Name, Version: n.version,
+		Roles: n.cfg.Roles, Shards: n.dir.reports(), Now: time.Now().UnixMilli(),
+	}
+}
+
+// welcome checks a hello and takes in what it says.
+func (n *Node) welcome(p peer.ID, h *meshpb.Hello, purpose string) error {
+	if h.Refusal != "" {
+		return fmt.Errorf("%w: %s", errStranger, h.Refusal)
+	}
+	if string(h.Network) != string(n.net.id[:]) {
+		return fmt.Errorf("%w: it is of network %x, this is %s", errStranger, h.Network, n.net)
+	}
+	if !hmac.Equal(h.Proof, proof(n.net.secret, purpose, p.String(), n.self)) {
+		return fmt.Errorf("%w: it does not know the join secret", errStranger)
+	}
+	if len(h.Roles) > 8 || len(h.Name) > 128 || len(h.Version) > 128 || len(h.Shards) > maxShards {
+		return fmt.Errorf("%w: malformed hello", errStranger)
+	}
+	n.dir.admit(p, h)
+	for _, r := range h.Shards {
+		n.learn(r, r.Leader == p.String())
+	}
+	return nil
+}
+
+func (n *Node) sayHello(ctx context.Context, p peer.ID) error {
+	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
+	defer cancel()
+	raw, err := proto.Marshal(n.helloTo(p, "hello"))
+	if err != nil {
+		return err
+	}
+	return n.links.hello.Call(ctx, p, raw, func(b []byte) error {
+		h := &meshpb.Hello{}
+		if err := proto.Unmarshal(b, h); err != nil {
+			return fmt.Errorf("%w: %w", errStranger, err)
+		}
+		return n.welcome(p, h, "welcome")
+	})
+}
+
+// onHello answers a hello.
+func (n *Node) onHello(_ context.Context, from peer.ID, req []byte, reply func([]byte) error) error {
+	h := &meshpb.Hello{}
+	answer := &meshpb.Hello{}
+	if err := proto.Unmarshal(req, h); err != nil {
+		return fmt.Errorf("hello: %w", err)
+	}
+	if err := n.welcome(from, h, "hello"); err != nil {
+		answer.Refusal = err.Error()
+	} else {
+		answer = n.helloTo(from, "welcome")
+	}
+	raw, err := proto.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	return reply(raw)
+}
+
+// learn takes a report about a shard into the directory and tells the worker
+// who leads.
+func (n *Node) learn(r *meshpb.ShardReport, sure bool) {
+	if n.dir.learn(r, sure) {
+		n.tellWorker(r)
+	}
+}
+
+func (n *Node) tellWorker(r *meshpb.ShardReport) {
+	if n.runner != nil {
+		n.engine.offer(input{worker: worker.Leader{Shard: r.Shard, Peer: r.Leader, Term: r.Term}})
+	}
+}
+
+// serveGenesis gives the genesis to those who join: in a closed network only to
+// those who know the secret.
+func (n *Node) serveGenesis() error {
+	return n.host.ServeOpen(genesisProto, func(from peer.ID, req []byte) []byte {
+		m, reply := &meshpb.GenesisRequest{}, &meshpb.GenesisReply{}
+		switch {
+		case proto.Unmarshal(req, m) != nil:
+			reply.Refusal = "malformed request"
+		case n.net.secret != "" && !hmac.Equal(m.Proof, proof(n.net.secret, "genesis", from.String(), n.self)):
+			reply.Refusal = "this network is closed and the join secret is missing or wrong; use the whole join address, ADDRESS#SECRET"
+		default:
+			reply.Genesis = n.net.raw
+		}
+		raw, err := proto.Marshal(reply)
+		if err != nil {
+			return nil
+		}
+		return raw
+	})
+}
+
+// fetchGenesis asks a member for the genesis and checks it.
+func fetchGenesis(ctx context.Context, key crypto.PrivKey, from *peer.AddrInfo, secret string) (*network, error) {
+	self, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	raw, err := proto.Marshal(&meshpb.GenesisRequest{Proof: proof(secret, "genesis", self.String(), from.ID.String())})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
+	defer cancel()
+	answer, err := p2p.AskOpen(ctx, key, *from, p2p.OpenRequest{Protocol: genesisProto, Body: raw})
+	if err != nil {
+		return nil, fmt.Errorf("%w; is the node running, and is the address reachable from here?", err)
+	}
+	reply := &meshpb.GenesisReply{}
+	if err := proto.Unmarshal(answer, reply); err != nil {
+		return nil, fmt.Errorf("genesis: %w", err)
+	}
+	if reply.Refusal != "" {
+		return nil, errors.New(reply.Refusal)
+	}
+	return newNetwork(reply.Genesis, secret)
+}

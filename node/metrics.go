@@ -1,0 +1,103 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ciro-network/ciro/scheduler/job"
+)
+
+// metrics collects what the node's cores know at the moment of a scrape. The
+// parts below (p2p, executor) register their own.
+type metrics struct {
+	n *Node
+
+	jobs, tasks, shards, noops, applied, attempts, peers, inbox *prometheus.Desc
+}
+
+func newMetrics(n *Node) *metrics {
+	d := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("ciro_"+name, help, labels, nil)
+	}
+	return &metrics{
+		n:        n,
+		jobs:     d("jobs", "Jobs in the shards that this node leads, by state and type.", "state", "type"),
+		tasks:    d("tasks", "Tasks of jobs that have not ended in the shards that this node leads, by state.", "state"),
+		shards:   d("shards", "Shards by this node's part in them.", "part"),
+		noops:    d("log_noops_total", "Commands that no longer matched when they were applied, over this node's replicas."),
+		applied:  d("log_applied_index", "Sum of the applied log indexes of this node's replicas."),
+		attempts: d("attempts_running", "Attempts under way on this node."),
+		peers:    d("peers", "Connected nodes of the network."),
+		inbox:    d("engine_inbox", "Inputs that wait for the engine."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(c chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{m.jobs, m.tasks, m.shards, m.noops, m.applied, m.attempts, m.peers, m.inbox} {
+		c <- d
+	}
+}
+
+// counts is what one look at the cores gives.
+type counts struct {
+	jobs           map[[2]string]int
+	tasks          map[string]int
+	leads, follows int
+	noops, applied uint64
+}
+
+func (m *metrics) look(ctx context.Context) (counts, error) {
+	c := counts{jobs: map[[2]string]int{}, tasks: map[string]int{}}
+	err := m.n.engine.query(ctx, func(e *engine) {
+		for _, r := range e.replicas {
+			h := r.Health()
+			c.noops += h.Noops
+			c.applied += h.Applied
+			if !h.Mine {
+				c.follows++
+				continue
+			}
+			c.leads++
+			for _, j := range r.State().Jobs {
+				c.jobs[[2]string{j.State.String(), j.Spec.Type}]++
+				if !j.State.Terminal() {
+					for s := job.Queued; s <= job.Dead; s++ {
+						c.tasks[s.String()] += int(j.Count(s))
+					}
+				}
+			}
+		}
+	})
+	return c, err
+}
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	c, err := m.look(ctx)
+	if err != nil {
+		return // a stopping node has nothing to say
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for k, v := range c.jobs {
+		gauge(m.jobs, float64(v), k[0], k[1])
+	}
+	for k, v := range c.tasks {
+		gauge(m.tasks, float64(v), k)
+	}
+	gauge(m.shards, float64(c.leads), "leader")
+	gauge(m.shards, float64(c.follows), "follower")
+	out <- prometheus.MustNewConstMetric(m.noops, prometheus.CounterValue, float64(c.noops))
+	gauge(m.applied, float64(c.applied))
+	if m.n.runner != nil {
+		gauge(m.attempts, float64(m.n.runner.busy()))
+	}
+	gauge(m.peers, float64(len(m.n.dir.members(true))))
+	gauge(m.inbox, float64(len(m.n.engine.inbox)))
+}

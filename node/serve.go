@@ -1,0 +1,403 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ciro-network/ciro/node/api"
+	"github.com/ciro-network/ciro/node/meshpb"
+	"github.com/ciro-network/ciro/p2p/blobs"
+	"github.com/ciro-network/ciro/scheduler/job"
+	"github.com/ciro-network/ciro/scheduler/shard"
+)
+
+// Times of the job protocol.
+const (
+	acceptTimeout = 60 * time.Second // to fetch an offer's inputs and have it accepted
+	holdTimeout   = 60 * time.Second // to fetch one blob
+	handOverPause = 50 * time.Millisecond
+)
+
+// serve answers a request of another node.
+func (n *Node) serve(ctx context.Context, from peer.ID, raw []byte, reply func([]byte) error) error {
+	req := &meshpb.JobRequest{}
+	if err := proto.Unmarshal(raw, req); err != nil {
+		return fmt.Errorf("job request: %w", err)
+	}
+	return n.answer(ctx, from.String(), req, func(r *meshpb.JobReply) error {
+		out, err := proto.Marshal(r)
+		if err != nil {
+			return err
+		}
+		return reply(out)
+	})
+}
+
+// answer answers a request, of another node or of this one.
+func (n *Node) answer(ctx context.Context, from string, req *meshpb.JobRequest, each func(*meshpb.JobReply) error) error {
+	switch what := req.What.(type) {
+	case *meshpb.JobRequest_Submit:
+		ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
+		defer cancel()
+		return each(n.accept(ctx, from, what.Submit))
+	case *meshpb.JobRequest_Cancel:
+		return each(n.serveCancel(ctx, what.Cancel))
+	case *meshpb.JobRequest_Describe:
+		return each(n.serveDescribe(ctx, what.Describe))
+	case *meshpb.JobRequest_Find:
+		return each(n.serveFind(ctx, what.Find))
+	case *meshpb.JobRequest_List:
+		return each(n.serveList(ctx, what.List))
+	case *meshpb.JobRequest_Workers:
+		return each(n.serveWorkers(ctx))
+	case *meshpb.JobRequest_Hold:
+		return each(n.serveHold(ctx, what.Hold))
+	case *meshpb.JobRequest_Watch:
+		return n.serveWatch(ctx, what.Watch, each)
+	case *meshpb.JobRequest_Logs:
+		return n.serveLogs(ctx, what.Logs, each)
+	}
+	return each(refusal(api.CodeInvalidRequest, "this node does not know the request; it may be older"))
+}
+
+func refusal(code, text string) *meshpb.JobReply { return &meshpb.JobReply{Code: code, Message: text} }
+
+// unfinished turns an engine's error or a core's refusal into a reply; nil means
+// that all is well.
+func unfinished(a shard.Answer, err error) *meshpb.JobReply {
+	switch {
+	case err != nil:
+		return refusal(shard.ReasonUnavailable, "the coordinator could not finish: "+err.Error())
+	case a.Reason != "":
+		return &meshpb.JobReply{Code: a.Reason, Message: a.Message, Leader: a.Leader}
+	}
+	return nil
+}
+
+// accept brings an offer into its shard's log. Module and inputs are fetched and
+// held here, and by a second node, before it is proposed.
+func (n *Node) accept(ctx context.Context, from string, s *meshpb.Submit) *meshpb.JobReply {
+	offer, err := n.net.checkOffer(s.Offer)
+	if err != nil {
+		return refusal(job.ReasonInvalid, err.Error())
+	}
+	id := offer.ID()
+	on := id.Shard(n.net.gen.Shards)
+	if r := n.leadsReply(ctx, on); r != nil {
+		return r
+	}
+	spec, err := job.DecodeSpec(offer.Spec)
+	if err != nil {
+		return refusal(job.ReasonInvalid, err.Error())
+	}
+	holders, err := n.holdInputs(ctx, id, spec, append([]string{from}, s.Holders...))
+	if err != nil {
+		return refusal("inputs_unavailable", "module or inputs could not be fetched: "+err.Error())
+	}
+	a, err := n.engine.ask(ctx, on, func(t uint64) shard.Event {
+		return shard.Submit{Token: t, Offer: s.Offer, Holders: holders}
+	})
+	if r := unfinished(a, err); r != nil {
+		return r
+	}
+	acc := &meshpb.Acceptance{
+		Job: id[:], Shard: on, Term: a.Term, Index: a.Index, Accepted: a.At, Coordinator: n.self, Created: a.Created,
+	}
+	if acc.Signature, err = n.signAcceptance(acc); err != nil {
+		return refusal(api.CodeInternal, err.Error())
+	}
+	return &meshpb.JobReply{Acceptance: acc}
+}
+
+// acceptanceBody is what a coordinator signs: the acceptance without signature.
+func acceptanceBody(a *meshpb.Acceptance) ([]byte, error) {
+	c := proto.Clone(a).(*meshpb.Acceptance)
+	c.Signature = nil
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encode the acceptance: %w", err)
+	}
+	return append([]byte("ciro-acceptance\x00"), b...), nil
+}
+
+func (n *Node) signAcceptance(a *meshpb.Acceptance) ([]byte, error) {
+	body, err := acceptanceBody(a)
+	if err != nil {
+		return nil, err
+	}
+	return n.key.Sign(body)
+}
+
+// leadsReply returns nil if this node leads the shard, else the redirect. It
+// saves fetching inputs for a job that another node will take.
+func (n *Node) leadsReply(ctx context.Context, id uint32) *meshpb.JobReply {
+	var h shard.Health
+	err := n.engine.query(ctx, func(e *engine) {
+		if r := e.replicas[id]; r != nil {
+			h = r.Health()
+		}
+	})
+	if err != nil {
+		return refusal(shard.ReasonUnavailable, err.Error())
+	}
+	if h.Mine {
+		return nil
+	}
+	leader := h.Leader
+	if leader == "" {
+		leader = n.dir.shard(id).Leader
+	}
+	return &meshpb.JobReply{Code: shard.ReasonNotLeader, Message: "this node does not coordinate the shard", Leader: leader}
+}
+
+// holdInputs has a job's module and inputs held here and by a second node.
+func (n *Node) holdInputs(ctx context.Context, id job.ID, spec *job.Spec, from []string) ([]string, error) {
+	cids := []string{spec.Module}
+	for _, in := range spec.Inputs {
+		cids = append(cids, in.CID)
+	}
+	until := n.keepUntil(spec)
+	if err := n.hold(ctx, until, cids, from); err != nil {
+		return nil, err
+	}
+	holders := []string{n.self}
+	for _, p := range from {
+		if p != n.self && p != "" {
+			return append(holders, p), nil // whoever hands a job in holds what it needs
+		}
+	}
+	if second := n.holdElsewhere(ctx, id, until, cids); second != "" {
+		holders = append(holders, second)
+	}
+	return holders, nil
+}
+
+// hold fetches blobs and pins them until a time, rounded up to the hour, so that
+// many jobs with the same module share one pin.
+func (n *Node) hold(ctx context.Context, until time.Time, cids, from []string) error {
+	ctx, cancel := context.WithTimeout(ctx, holdTimeout)
+	defer cancel()
+	var peers []peer.ID
+	for _, s := range from {
+		if p, err := peer.Decode(s); err == nil && s != n.self {
+			peers = append(peers, p)
+		}
+	}
+	for _, s := range cids {
+		c, err := cid.Decode(s)
+		if err != nil {
+			return fmt.Errorf("CID %q: %w", s, err)
+		}
+		if _, err := n.blobs.Fetch(ctx, c, peers, blobs.FetchLimit{Bytes: maxBlobBytes}); err != nil {
+			return err
+		}
+		if err := n.blobs.Pin(ctx, pinOwner(until, s), c); err != nil {
+			return fmt.Errorf("pin %s: %w", s, err)
+		}
+	}
+	return nil
+}
+
+// maxBlobBytes bounds one module, input or output that a node takes in.
+const maxBlobBytes = 1 << 30
+
+// holdElsewhere asks connected nodes, coordinators first, until one holds the
+// blobs as well; "" if there is none.
+func (n *Node) holdElsewhere(ctx context.Context, id job.ID, until time.Time, cids []string) string {
+	req := &meshpb.JobRequest{What: &meshpb.JobRequest_Hold{Hold: &meshpb.Hold{
+		Job: id[:], Cids: cids, Holders: []string{n.self}, Until: until.UnixMilli(),
+	}}}
+	tried := map[string]bool{n.self: true}
+	candidates := append([]string{n.dir.shard(id.Shard(n.net.gen.Shards)).Leader}, n.dir.coordinators()...)
+	for p := range n.dir.members(true) {
+		candidates = append(candidates, p.String())
+	}
+	for _, p := range candidates {
+		if p == "" || tried[p] || len(tried) > 4 {
+			continue
+		}
+		tried[p] = true
+		if r, err := n.links.one(ctx, p, req); err == nil && r.Code == "" {
+			return p
+		}
+	}
+	return ""
+}
+
+func (n *Node) serveHold(ctx context.Context, h *meshpb.Hold) *meshpb.JobReply {
+	if len(h.Cids) > job.MaxInputs+2 {
+		return refusal(api.CodeInvalidRequest, "malformed request to hold blobs")
+	}
+	if err := n.hold(ctx, n.atMost(time.UnixMilli(h.Until)), h.Cids, h.Holders); err != nil {
+		if errors.Is(err, blobs.ErrQuota) {
+			return refusal(api.CodeBusy, err.Error())
+		}
+		return refusal("inputs_unavailable", err.Error())
+	}
+	return &meshpb.JobReply{}
+}
+
+func (n *Node) serveCancel(ctx context.Context, c *meshpb.Cancel) *meshpb.JobReply {
+	id, on, bad := n.target(c.Job)
+	if bad != nil {
+		return bad
+	}
+	a, err := n.engine.ask(ctx, on, func(t uint64) shard.Event { return shard.Cancel{Token: t, Job: id, Why: c.Why} })
+	if r := unfinished(a, err); r != nil {
+		return r
+	}
+	return &meshpb.JobReply{}
+}
+
+// target reads a job id from a request.
+func (n *Node) target(b []byte) (id job.ID, on uint32, bad *meshpb.JobReply) {
+	if len(b) != len(id) {
+		return id, 0, refusal(api.CodeInvalidRequest, "a job id has 32 bytes")
+	}
+	copy(id[:], b)
+	return id, id.Shard(n.net.gen.Shards), nil
+}
+
+// readable waits until the shard's state here holds all that was acknowledged
+// before the request; nil then.
+func (n *Node) readable(ctx context.Context, on uint32) *meshpb.JobReply {
+	a, err := n.engine.ask(ctx, on, func(t uint64) shard.Event { return shard.Read{Token: t} })
+	return unfinished(a, err)
+}
+
+func (n *Node) serveDescribe(ctx context.Context, d *meshpb.Describe) *meshpb.JobReply {
+	id, on, bad := n.target(d.Job)
+	if bad != nil {
+		return bad
+	}
+	if !d.Stale {
+		if r := n.readable(ctx, on); r != nil {
+			return r
+		}
+	}
+	var view *api.Job
+	forgotten := false
+	err := n.engine.query(ctx, func(e *engine) {
+		r := e.replicas[on]
+		if r == nil {
+			return
+		}
+		if j := r.State().Jobs[id]; j != nil {
+			view = n.viewJob(r, j, on)
+			view.Stale = d.Stale
+		}
+		_, forgotten = r.State().Tombstones[id]
+	})
+	switch {
+	case err != nil:
+		return refusal(shard.ReasonUnavailable, err.Error())
+	case view == nil && forgotten:
+		return refusal(api.CodeExpired, "the job has ended and its retention is over")
+	case view == nil:
+		return refusal(api.CodeUnknownJob, "no job with this id is known")
+	}
+	return jsonReply(view)
+}
+
+func jsonReply(v any) *meshpb.JobReply {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return refusal(api.CodeInternal, err.Error())
+	}
+	return &meshpb.JobReply{Json: b}
+}
+
+// led runs f for every shard that this node leads and lists them, after one
+// ReadIndex each.
+func (n *Node) led(ctx context.Context, f func(id uint32, r *shard.Replica)) []uint32 {
+	var ids []uint32
+	err := n.engine.query(ctx, func(e *engine) {
+		for id, r := range e.replicas {
+			if r.Health().Mine {
+				ids = append(ids, id)
+			}
+		}
+	})
+	if err != nil {
+		return nil
+	}
+	type outcome struct {
+		id uint32
+		ok bool
+	}
+	results := make(chan outcome, len(ids))
+	for _, id := range ids {
+		go func() { results <- outcome{id, n.readable(ctx, id) == nil} }()
+	}
+	var good []uint32
+	for range ids {
+		if o := <-results; o.ok {
+			good = append(good, o.id)
+		}
+	}
+	if n.engine.query(ctx, func(e *engine) {
+		for _, id := range good {
+			if r := e.replicas[id]; r != nil {
+				f(id, r)
+			}
+		}
+	}) != nil {
+		return nil
+	}
+	return good
+}
+
+func (n *Node) serveFind(ctx context.Context, f *meshpb.Find) *meshpb.JobReply {
+	out := &meshpb.JobReply{}
+	out.Shards = n.led(ctx, func(_ uint32, r *shard.Replica) {
+		for _, id := range r.State().FindPrefix(f.Prefix, 3) {
+			out.Ids = append(out.Ids, id[:])
+		}
+	})
+	return out
+}
+
+func (n *Node) serveList(ctx context.Context, l *meshpb.List) *meshpb.JobReply {
+	limit := min(int(l.Limit), api.MaxListLimit)
+	list := []api.JobSummary{}
+	shards := n.led(ctx, func(on uint32, r *shard.Replica) {
+		jobs := r.State().SortedJobs()
+		count := 0
+		for i := len(jobs) - 1; i >= 0 && count < limit; i-- {
+			j := jobs[i]
+			if l.State != "" && j.State.String() != l.State || l.Type != "" && j.Spec.Type != l.Type {
+				continue
+			}
+			list = append(list, summarise(j, on))
+			count++
+		}
+	})
+	r := jsonReply(list)
+	r.Shards = shards
+	return r
+}
+
+func (n *Node) serveWorkers(ctx context.Context) *meshpb.JobReply {
+	var all []leaderWorker
+	shards := n.led(ctx, func(on uint32, r *shard.Replica) {
+		for _, w := range r.Workers() {
+			all = append(all, leaderWorker{Shard: on, WorkerView: w})
+		}
+	})
+	r := jsonReply(all)
+	r.Shards = shards
+	return r
+}
+
+// leaderWorker is a worker as the leader of one shard sees it, between nodes.
+type leaderWorker struct {
+	Shard uint32
+	shard.WorkerView
+}

@@ -1,0 +1,153 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ciro-network/ciro/node/meshpb"
+	"github.com/ciro-network/ciro/scheduler/placement"
+	"github.com/ciro-network/ciro/scheduler/shard"
+	"github.com/ciro-network/ciro/scheduler/worker"
+)
+
+const (
+	tendEvery    = time.Second
+	refreshEvery = 5  // tends between two full reports of the shards led
+	peersEvery   = 30 // tends between two writings of the known peers
+	unpinEvery   = 600
+)
+
+// tend does what is due about once a second: it tells the replicas who could
+// hold another and who should lead, and the mesh what this node leads.
+func (n *Node) tend(ctx context.Context) error {
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	said := map[uint32]*meshpb.ShardReport{}
+	for round := 0; ; round++ {
+		n.tellReplicas(ctx)
+		n.report(ctx, said, round%refreshEvery == 0)
+		if round%peersEvery == peersEvery-1 {
+			if err := n.store.PutPeers(n.host.KnownPeers()); err != nil {
+				n.log.Warn("cannot store the known peers", "error", err)
+			}
+		}
+		if round%unpinEvery == unpinEvery-1 {
+			n.unpinDue(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// tellReplicas gives the replicas that lead this node's view of the mesh, and
+// the worker the leaders, in case an earlier word was lost.
+func (n *Node) tellReplicas(ctx context.Context) {
+	candidates := n.dir.coordinators()
+	if n.has(roleCoordinator) {
+		candidates = append(candidates, n.self)
+		slices.Sort(candidates)
+	}
+	preferred := n.preferred()
+	all := n.dir.all()
+	// A stopped engine needs no word.
+	_ = n.engine.query(ctx, func(e *engine) {
+		for id, r := range e.replicas {
+			if r.Health().Mine {
+				e.stepReplica(id, shard.Directory{Candidates: candidates, Preferred: preferred[id]})
+			}
+		}
+		for _, k := range all {
+			if k.Leader != "" {
+				e.stepWorker(worker.Leader{Shard: k.Shard, Peer: k.Leader, Term: k.Term})
+			}
+		}
+	})
+}
+
+// preferred says who should lead each shard whose voters are all known, so that
+// leaderships spread over the voters.
+func (n *Node) preferred() map[uint32]string {
+	voters := map[uint32][]string{}
+	for _, k := range n.dir.all() {
+		if len(k.Voters) > 1 {
+			voters[k.Shard] = k.Voters
+		}
+	}
+	return placement.Preferred(voters, func(id uint32) string { return placement.ShardKey(n.net.id, id) })
+}
+
+// report gossips the shards that this node leads: all of them now and then,
+// otherwise those that changed.
+func (n *Node) report(ctx context.Context, said map[uint32]*meshpb.ShardReport, whole bool) {
+	var out []*meshpb.ShardReport
+	err := n.engine.query(ctx, func(e *engine) {
+		for id, r := range e.replicas {
+			h := r.Health()
+			if !h.Mine {
+				delete(said, id)
+				continue
+			}
+			k := n.dir.shard(id)
+			rep := &meshpb.ShardReport{
+				Shard: id, Term: k.Term, Leader: n.self, Voters: k.Voters, Learners: k.Learners,
+				Wanted: uint32(h.Wanted), Live: uint32(h.Live), Jobs: uint32(h.Jobs),
+			}
+			if k.Leader != n.self {
+				continue // its Led is on the way
+			}
+			old := said[id]
+			if whole || old == nil || old.Term != rep.Term || old.Live != rep.Live || old.Wanted != rep.Wanted || !slices.Equal(old.Voters, rep.Voters) {
+				out = append(out, rep)
+				said[id] = rep
+			}
+		}
+	})
+	if err != nil || len(out) == 0 {
+		return
+	}
+	for _, r := range out {
+		n.dir.learn(proto.Clone(r).(*meshpb.ShardReport), true)
+	}
+	n.gossip.publish(ctx, n.gossip.shards, &meshpb.ShardReports{Reports: out})
+}
+
+// leave is the clean end: nothing new is taken, what runs gets the grace time
+// and is then handed back, leaderships are given away.
+func (n *Node) leave(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	context.AfterFunc(n.bgCtx, cancel) // Abort
+	n.log.Info("leaving: draining attempts and handing leaderships over")
+	if n.runner != nil {
+		_ = n.engine.push(ctx, input{worker: worker.Drain{On: true}})
+		until := time.Now().Add(n.cfg.Worker.Grace)
+		for n.runner.busy() > 0 && time.Now().Before(until) && ctx.Err() == nil {
+			pause(ctx, 50*time.Millisecond)
+		}
+		_ = n.engine.push(ctx, input{worker: worker.HandBack{}})
+		n.settleReports(ctx)
+	}
+	handing, done := context.WithTimeout(ctx, 5*time.Second)
+	defer done()
+	n.handOver(handing)
+	if err := n.store.PutPeers(n.host.KnownPeers()); err != nil {
+		n.log.Warn("cannot store the known peers", "error", err)
+	}
+}
+
+// settleReports waits a moment for the leaders to acknowledge what the worker
+// has reported; what they do not comes back at the next start.
+func (n *Node) settleReports(ctx context.Context) {
+	for until := time.Now().Add(2 * time.Second); time.Now().Before(until) && ctx.Err() == nil; pause(ctx, 20*time.Millisecond) {
+		open := 0
+		if n.engine.query(ctx, func(e *engine) { s := e.worker.Status(); open = s.Kept + len(s.Running) }) != nil || open == 0 {
+			return
+		}
+	}
+}
