@@ -113,7 +113,7 @@ func TestChooseFindsWhatFits(t *testing.T) {
 		rare := rapid.IntRange(1, 60).Draw(t, "rare")
 		for i := range ws {
 			ws[i] = sample(fmt.Sprintf("w%03d", i))
-			ws[i].Score = rapid.Float64Range(0, 1).Draw(t, "score")
+			ws[i].Score = float64(rapid.IntRange(0, 100).Draw(t, "score")) / 100
 			if rapid.IntRange(1, rare).Draw(t, "busy") > 1 {
 				ws[i].Free.CPU = 0
 			} else {
