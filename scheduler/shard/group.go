@@ -251,6 +251,7 @@ func (r *Replica) applyConf(e interface{ GetData() []byte }) {
 			r.state.NextID = max(r.state.NextID, m.ID+1)
 			if r.lead != nil {
 				r.lead.joined[m.ID] = r.now.Mono
+				r.do(Invite{To: m.Peer, ID: m.ID, Incarnation: m.Incarnation})
 			}
 		}
 	}

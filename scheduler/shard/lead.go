@@ -279,14 +279,18 @@ func (r *Replica) decided(cmd *job.Command, out job.Outcome) {
 		r.assigned(cmd, out)
 	}
 	for i := range out.Events {
-		r.follow(&out.Events[i], out.Job)
+		r.follow(&out.Events[i])
 	}
 	l.dirty = l.dirty || len(out.Events) > 0
 }
 
-// follow keeps the leader's indexes in step with one event.
-func (r *Replica) follow(e *job.Event, j *job.Job) {
-	l := r.lead
+// follow keeps the leader's indexes in step with one event. A sweep's events
+// concern many jobs.
+func (r *Replica) follow(e *job.Event) {
+	l, j := r.lead, r.state.Jobs[e.Job]
+	if j == nil {
+		return // ended and forgotten at once
+	}
 	switch e.Kind {
 	case job.EventAssigned:
 		r.stand(j, e.Task, true)
