@@ -1,0 +1,175 @@
+package sim
+
+import (
+	"github.com/ciro-network/ciro/scheduler/job"
+	"github.com/ciro-network/ciro/scheduler/shard"
+)
+
+// memory is a job's state before a command.
+type memory struct {
+	known bool
+	state job.JobState
+	tasks []job.Task
+}
+
+func remember(j *job.Job) memory {
+	if j == nil {
+		return memory{}
+	}
+	m := memory{known: true, state: j.State, tasks: make([]job.Task, len(j.Tasks))}
+	copy(m.tasks, j.Tasks)
+	return m
+}
+
+// compare checks that a command made only legal moves. Two moves in one command
+// are legal where each is: a result overtakes the word that the task started,
+// and the last result ends a job.
+func (m memory) compare(o *oracle, j *job.Job) {
+	if !m.known || j == nil {
+		return
+	}
+	if m.state != j.State && !job.LegalJob(m.state, j.State) {
+		o.w.violate("moves", "job %s goes from %s to %s", j.ID.Short(), m.state, j.State)
+	}
+	for i := range m.tasks {
+		a, b := &m.tasks[i], &j.Tasks[i]
+		overtaken := a.State == job.Assigned && b.State == job.Done
+		if a.State != b.State && !job.LegalTask(a.State, b.State) && !overtaken {
+			o.w.violate("moves", "job %s task %d goes from %s to %s", j.ID.Short(), i, a.State, b.State)
+		}
+		if b.Attempt < a.Attempt || b.Fence < a.Fence || b.Attempt == a.Attempt && b.Fence != a.Fence {
+			o.w.violate("fence", "job %s task %d goes from attempt %d fence %d to %d, %d", j.ID.Short(), i, a.Attempt, a.Fence, b.Attempt, b.Fence)
+		}
+	}
+}
+
+// led checks that a term has one leader, whoever looks.
+func (o *oracle) led(h *host, a shard.Led) {
+	w, l := o.w, o.shards[h.shard]
+	if a.Leader == "" {
+		return
+	}
+	old, known := l.leaders[a.Term]
+	if known && old != a.Leader {
+		w.violate("leader", "shard %d term %d: %s sees %s lead, others %s", h.shard, a.Term, h.n.name, a.Leader, old)
+	}
+	if !known {
+		w.report.Elections++
+		l.leaders[a.Term] = a.Leader
+	}
+	if a.Mine && l.downAt > 0 {
+		w.report.Failover = append(w.report.Failover, w.now-l.downAt)
+		l.downAt = 0
+	}
+}
+
+// applied checks the events that a replica shows: they are the log's.
+func (o *oracle) applied(h *host, a shard.Applied) {
+	for i := range a.Events {
+		if e := &a.Events[i]; e.Index > o.shards[h.shard].state.Index {
+			o.w.violate("events", "%s shard %d shows an event at index %d, which is not committed", h.n.name, h.shard, e.Index)
+		}
+	}
+}
+
+// crashed notes what a crash interrupts, to measure how long that lasts.
+func (o *oracle) crashed(n *node) {
+	for s, h := range n.hosts {
+		l := o.shards[s]
+		if h != nil && h.led.Mine && len(h.led.Voters) >= 3 && o.w.leader(uint32(s)) == h && l.downAt == 0 {
+			l.downAt = o.w.now
+		}
+		for _, j := range l.state.SortedJobs() {
+			for i := range j.Tasks {
+				t := &j.Tasks[i]
+				if t.Worker == n.name && (t.State == job.Assigned || t.State == job.TaskRunning) {
+					l.moving[attemptRef{taskRef{j.ID, j.WireIndex(i)}, t.Attempt}] = o.w.now
+				}
+			}
+		}
+	}
+}
+
+// scan looks at all replicas: equal indexes have equal states, the newest state
+// is what the log makes, nothing acknowledged is missing, and a leader can say
+// of every job what it waits for.
+func (o *oracle) scan() {
+	for s, l := range o.shards {
+		for _, n := range o.w.nodes {
+			if n.up && n.hosts[s] != nil && !n.hosts[s].syncing {
+				o.scanReplica(l, n.hosts[s])
+			}
+		}
+		// any order: each job is judged alone, and one violation is enough
+		for id, a := range l.acked {
+			if j := l.state.Jobs[id]; j == nil || j.Index != a.Index {
+				o.w.violate("G1", "job %s was accepted at index %d and is gone", id.Short(), a.Index)
+			}
+		}
+	}
+}
+
+func (o *oracle) scanReplica(l *ledger, h *host) {
+	st := h.rep.State()
+	if st.Index == 0 {
+		return // just invited
+	}
+	hash := stateHash(st)
+	if old, ok := l.hashes[st.Index]; ok && old != hash {
+		o.w.violate("replicas", "%s shard %d has another state at index %d than was seen before", h.n.name, h.shard, st.Index)
+	}
+	l.hashes[st.Index] = hash
+	if st.Index == l.state.Index {
+		l.state.Members, l.state.NextID = st.Members, st.NextID
+		if stateHash(l.state) != hash {
+			o.w.violate("replicas", "%s shard %d has a state at index %d that its log does not make", h.n.name, h.shard, st.Index)
+		}
+	}
+	if !h.rep.Health().Mine {
+		return
+	}
+	for _, j := range st.SortedJobs() {
+		if code, _ := h.rep.Explain(j); code == "" && !j.State.Terminal() {
+			o.w.violate("G8", "%s shard %d cannot say what job %s waits for", h.n.name, h.shard, j.ID.Short())
+		}
+	}
+}
+
+// unfinished reports what had not ended in time.
+func (o *oracle) unfinished() {
+	w := o.w
+	for _, e := range w.client.jobs {
+		j := o.shards[e.shard].state.Jobs[e.id]
+		code, sentence := "", "no leader"
+		if h := w.leader(e.shard); h != nil && j != nil {
+			if mine := h.rep.State().Jobs[e.id]; mine != nil {
+				code, sentence = h.rep.Explain(mine)
+			}
+		}
+		switch {
+		case j == nil:
+			w.violate("G8", "job %s is not accepted %v after the last fault; shard %d: %s", e.id.Short(), settleBound, e.shard, sentence)
+		case !j.State.Terminal():
+			w.violate("G8", "job %s is %s %v after the last fault: %s %s", e.id.Short(), j.State, settleBound, code, sentence)
+		case !e.done:
+			w.violate("G8", "the client of job %s has no answer %v after the last fault", e.id.Short(), settleBound)
+		}
+	}
+}
+
+// tally counts how jobs ended.
+func (o *oracle) tally() {
+	for _, l := range o.shards {
+		// any order: only counted
+		for _, j := range l.state.Jobs {
+			switch j.State {
+			case job.Completed:
+				o.w.report.Completed++
+			case job.Failed:
+				o.w.report.Failed++
+			case job.Cancelled:
+				o.w.report.Cancelled++
+			}
+		}
+	}
+}

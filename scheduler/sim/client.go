@@ -1,0 +1,255 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/ciro-network/ciro/scheduler/job"
+	"github.com/ciro-network/ciro/scheduler/shard"
+)
+
+// patience is how long a client waits for an answer before it asks again
+// elsewhere, with the same id.
+const patience = 3500 * time.Millisecond
+
+// answerBound is the longest time in which a replica that runs must answer a
+// request (G7).
+const answerBound = 3 * time.Second
+
+// client submits all jobs and sees to it that each is accepted or refused.
+type client struct {
+	w      *world
+	jobs   []*errand
+	tokens map[uint64]*request
+	next   uint64
+}
+
+// errand is one job that the client wants done.
+type errand struct {
+	id       job.ID
+	shard    uint32
+	offer    []byte
+	accepted bool
+	term     uint64 // of the first acceptance heard
+	index    uint64
+	cancel   time.Duration // when to cancel it; 0: never
+	asking   uint64        // the token that is waited for; 0: none
+	repeats  int           // submissions to make after the acceptance
+	done     bool          // nothing more to ask
+}
+
+// request is one question that a replica was given.
+type request struct {
+	errand *errand
+	kind   askKind
+	door   *node
+	to     *host
+	floor  uint64 // Read: the state must have been applied up to here
+	given  time.Duration
+	stood  time.Duration // how long the node was paused by then
+	over   bool
+}
+
+type askKind uint8
+
+const (
+	askSubmit askKind = iota
+	askCancel
+	askRead
+)
+
+func newClient(w *world) *client {
+	c := &client{w: w, tokens: map[uint64]*request{}}
+	for range w.cfg.Jobs {
+		c.jobs = append(c.jobs, c.draw())
+	}
+	return c
+}
+
+// draw makes one random job.
+func (c *client) draw() *errand {
+	w := c.w
+	spec := &job.Spec{
+		Name: "job", Type: "custom", Executor: "wasm", Module: "module", Tasks: 1 + uint32(w.rng.IntN(4)),
+		Priority: uint8(1 + w.rng.IntN(10)), Need: job.Resources{CPU: 500, Memory: 1 << 29, Disk: 1 << 29},
+		Policy: job.Policy{
+			Timeout: time.Minute, Retries: uint32(w.rng.IntN(4)), RetryFailed: w.chance(0.7), KeepGoing: w.chance(0.2),
+		},
+	}
+	if w.chance(0.3) {
+		spec.Gather = &job.Gather{}
+	}
+	if w.chance(0.05) {
+		spec.Policy.Deadline = 6 * time.Second
+	}
+	o := &job.Offer{
+		Network: w.network, ClientKey: make([]byte, 32), NotAfter: epoch + (2 * time.Hour).Milliseconds(), Spec: spec.Encode(),
+		Signature: make([]byte, 64),
+	}
+	for i := range o.Nonce {
+		o.Nonce[i] = byte(w.rng.Uint32())
+	}
+	e := &errand{id: o.ID(), offer: o.Encode(), repeats: max(0, w.rng.IntN(4)-1)}
+	e.shard = e.id.Shard(uint32(w.cfg.Shards))
+	if w.chance(0.12) {
+		e.cancel = 1
+	}
+	return e
+}
+
+// begin spreads the submissions over the time of the faults.
+func (c *client) begin() {
+	w := c.w
+	for _, e := range c.jobs {
+		w.later(w.between(500*time.Millisecond, max(time.Second, w.cfg.Duration*3/4)), func() { c.ask(e, askSubmit) })
+	}
+	w.later(w.between(time.Second, 2*time.Second), c.look)
+}
+
+// look reads a random shard now and then.
+func (c *client) look() {
+	w := c.w
+	c.ask(&errand{shard: uint32(w.rng.IntN(w.cfg.Shards)), accepted: true}, askRead)
+	if !w.healed {
+		w.later(w.between(300*time.Millisecond, time.Second), c.look)
+	}
+}
+
+// ask sends one request through a random node to the shard's leader, as far as
+// that node knows, and asks again when no answer comes.
+func (c *client) ask(e *errand, kind askKind) {
+	w := c.w
+	door := w.nodes[w.rng.IntN(len(w.nodes))]
+	c.next++
+	token := c.next
+	e.asking = token
+	if kind != askRead {
+		w.later(patience, func() {
+			if e.asking == token {
+				c.ask(e, kind)
+			}
+		})
+	}
+	if !door.up {
+		return
+	}
+	to := w.byName(door.dir[e.shard].leader)
+	if to == nil {
+		to = w.nodes[w.rng.IntN(len(w.nodes))]
+	}
+	floor := w.oracle.floor(e.shard)
+	w.send(door, to, len(e.offer)+64, func() {
+		h := to.hosts[e.shard]
+		if h == nil || c.tokens[token] != nil {
+			return
+		}
+		c.tokens[token] = &request{errand: e, kind: kind, door: door, to: h, floor: floor, given: w.now}
+		c.give(token, h)
+		c.watch(token)
+	})
+}
+
+func (c *client) give(token uint64, h *host) {
+	r := c.tokens[token]
+	switch r.kind {
+	case askSubmit:
+		h.step(shard.Submit{Token: token, Offer: r.errand.offer, Holders: []string{h.n.name}})
+	case askCancel:
+		h.step(shard.Cancel{Token: token, Job: r.errand.id, Why: "no longer wanted"})
+	case askRead:
+		h.step(shard.Read{Token: token})
+	}
+}
+
+// watch sees to it that a request is answered in time (a node that stood still
+// has that much longer).
+func (c *client) watch(token uint64) {
+	w := c.w
+	r := c.tokens[token]
+	w.soon(r.to.n, answerBound, func() {
+		late := w.now-r.given > answerBound+10*time.Millisecond // it was paused meanwhile
+		if !r.over && r.to.alive() && !late && !r.to.syncing {
+			w.violate("G7", "%s shard %d has not answered a request (kind %d) within %v", r.to.n.name, r.to.shard, r.kind, answerBound)
+		}
+	})
+}
+
+// replied takes a replica's answer.
+func (c *client) replied(h *host, a shard.Reply) {
+	w := c.w
+	r := c.tokens[a.Token]
+	switch {
+	case r == nil || r.to != h:
+		w.violate("reply", "%s shard %d answers token %d, which it was not given", h.n.name, h.shard, a.Token)
+		return
+	case r.over:
+		w.violate("reply", "%s shard %d answers token %d twice", h.n.name, h.shard, a.Token)
+		return
+	}
+	r.over = true
+	w.note("reply", h.n.index, int(r.kind), []byte(a.Answer.Reason))
+	switch {
+	case r.kind == askRead && a.Answer.Reason == "":
+		if at := h.rep.State().Index; at < r.floor {
+			w.violate("read", "%s shard %d answers a read at index %d; %d was acknowledged before it", h.n.name, h.shard, at, r.floor)
+		}
+	case r.kind == askSubmit && a.Answer.Reason == "":
+		w.oracle.acknowledged(r.errand, a.Answer)
+	}
+	w.send(h.n, r.door, 128, func() { c.hear(r, a) })
+}
+
+// hear is the client's end of an answer.
+func (c *client) hear(r *request, a shard.Reply) {
+	w, e := c.w, r.errand
+	if e.asking != a.Token || r.kind == askRead {
+		return
+	}
+	e.asking = 0
+	again := func(kind askKind, d time.Duration) { w.later(d, func() { c.ask(e, kind) }) }
+	reason := a.Answer.Reason
+	switch {
+	case r.kind == askSubmit && reason == "":
+		c.accepted(e, a.Answer)
+	case r.kind == askCancel && (reason == "" || reason == job.ReasonEnded):
+		e.done = true
+	case reason == shard.ReasonNotLeader || reason == shard.ReasonUnavailable || reason == job.ReasonBusy:
+		again(r.kind, w.between(50*time.Millisecond, 400*time.Millisecond))
+	case r.kind == askCancel && reason == job.ReasonUnknown:
+		w.violate("G1", "job %s was accepted and is unknown when it is cancelled", e.id.Short())
+	default:
+		w.violate("client", "job %s: request %d was answered %q: %s", e.id.Short(), r.kind, reason, a.Answer.Message)
+	}
+}
+
+func (c *client) accepted(e *errand, a shard.Answer) {
+	w := c.w
+	if e.accepted {
+		w.report.Duplicates++
+	} else {
+		w.report.Accepted++
+		e.accepted, e.term, e.index = true, a.Term, a.Index
+	}
+	switch {
+	case e.repeats > 0:
+		e.repeats--
+		w.later(w.between(100*time.Millisecond, 3*time.Second), func() { c.ask(e, askSubmit) })
+	case e.cancel > 0:
+		w.later(w.between(10*time.Millisecond, 3*time.Second), func() { c.ask(e, askCancel) })
+	default:
+		e.done = true
+	}
+}
+
+// finished says whether every errand is over and every job has ended.
+func (c *client) finished() bool {
+	for _, e := range c.jobs {
+		if !e.done {
+			return false
+		}
+		j := c.w.oracle.shards[e.shard].state.Jobs[e.id]
+		if j == nil || !j.State.Terminal() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,109 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Faults say what goes wrong while a simulation lasts. The zero value is a kind
+// world with a delay of half a millisecond.
+type Faults struct {
+	Loss       float64       // share of messages lost, 0..0.5
+	Duplicate  float64       // share of messages delivered twice, 0..0.5
+	MinDelay   time.Duration // one way, default 500 us
+	MaxDelay   time.Duration // one way, default MinDelay; one message in fifty takes five times as long
+	Crashes    bool          // nodes crash, lose what was not synced, come back; now and then one has lost its disk
+	Partitions bool          // halves, single nodes, one direction only
+	Pauses     bool          // nodes stand still for up to seven seconds
+}
+
+// Config describes one simulation. The same value gives the same run, bit for
+// bit.
+type Config struct {
+	Seed     uint64
+	Nodes    int           // default 5, at most 256
+	Shards   int           // default 2, at most 64
+	Jobs     int           // default 8
+	Duration time.Duration // virtual time under faults, default 12 s
+	Faults   Faults
+	Mutation string // one of Mutations, "" for none: a planted bug that must be found
+}
+
+// The planted bugs. Each breaks, around the unchanged cores, a rule that the
+// owner of a core must keep.
+const (
+	PersistBeforeSend  = "persistBeforeSend"  // messages leave before what they promise is synced
+	VoteAfterLostState = "voteAfterLostState" // a node that lost its disk goes on under its old replica id
+	ForgetVote         = "forgetVote"         // the hard state does not survive a crash
+	StaleFence         = "staleFence"         // a report of an old attempt is passed off as the current one's
+	UncommittedAssign  = "uncommittedAssign"  // a worker gets an assignment that is not in the log
+	ForgedAck          = "forgedAck"          // a voter that hears nothing acknowledges all the same
+)
+
+// Mutations returns the names of the planted bugs.
+func Mutations() []string {
+	return []string{PersistBeforeSend, VoteAfterLostState, ForgetVote, StaleFence, UncommittedAssign, ForgedAck}
+}
+
+func or[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+func (c Config) withDefaults() Config {
+	c.Nodes, c.Shards, c.Jobs = or(c.Nodes, 5), or(c.Shards, 2), or(c.Jobs, 8)
+	c.Duration = or(c.Duration, 12*time.Second)
+	c.Faults.MinDelay = or(c.Faults.MinDelay, 500*time.Microsecond)
+	c.Faults.MaxDelay = max(c.Faults.MaxDelay, c.Faults.MinDelay)
+	return c
+}
+
+// Validate says what is wrong with a configuration.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	switch {
+	case c.Nodes < 1 || c.Nodes > 256:
+		return fmt.Errorf("nodes: %d is outside 1..256", c.Nodes)
+	case c.Shards < 1 || c.Shards > 64:
+		return fmt.Errorf("shards: %d is outside 1..64", c.Shards)
+	case c.Jobs < 0 || c.Jobs > 100_000:
+		return fmt.Errorf("jobs: %d is outside 0..100000", c.Jobs)
+	case c.Duration < 0:
+		return errors.New("duration: negative")
+	case c.Faults.Loss < 0 || c.Faults.Loss > 0.5 || c.Faults.Duplicate < 0 || c.Faults.Duplicate > 0.5:
+		return errors.New("loss, duplicate: need a share between 0 and 0.5")
+	case c.Faults.MinDelay < 0:
+		return errors.New("delay: negative")
+	case c.Mutation != "" && !slices.Contains(Mutations(), c.Mutation):
+		return fmt.Errorf("mutation %q is not known; there are %v", c.Mutation, Mutations())
+	}
+	return nil
+}
+
+// Harsh returns the faults of a campaign: everything at once.
+func Harsh() Faults {
+	return Faults{
+		Loss: 0.02, Duplicate: 0.01, MinDelay: time.Millisecond, MaxDelay: 40 * time.Millisecond,
+		Crashes: true, Partitions: true, Pauses: true,
+	}
+}
+
+// Violation is a promise that did not hold. Replay with the same configuration
+// shows how it came about.
+type Violation struct {
+	Seed   uint64
+	Step   uint64        // number of the step of a core after which it was seen
+	At     time.Duration // virtual time
+	Rule   string        // short name of the promise
+	Detail string
+}
+
+// Error implements error.
+func (v *Violation) Error() string {
+	return fmt.Sprintf("seed %d, step %d, at %v: %s: %s", v.Seed, v.Step, v.At, v.Rule, v.Detail)
+}

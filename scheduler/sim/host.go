@@ -1,0 +1,209 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/ciro-network/ciro/scheduler/shard"
+)
+
+// host is the shell around one replica. While a Persist is being synced the
+// replica is not stepped, and the actions behind it wait.
+type host struct {
+	n        *node
+	shard    uint32
+	rep      *shard.Replica
+	syncing  bool
+	unsynced []shard.Persist
+	inbox    []shard.Event
+	led      shard.Led
+	ledAt    time.Duration
+	tickAt   time.Duration
+	commit   uint64            // as told to the oracle
+	seen     map[uint64][]byte // entries beyond commit, as the replica believes them stored
+}
+
+// open makes the replica of a shard from what is on disk.
+func (n *node) open(s uint32) {
+	w, d := n.w, &n.disk.shards[s]
+	cfg := shard.Config{Shard: s, Network: w.network, ID: d.id, Self: n.name, Params: params}
+	cfg.Params.Seed = w.cfg.Seed
+	d.log.fill(&cfg)
+	rep, err := shard.New(cfg, n.moment())
+	if err != nil {
+		w.violate("restart", "%s shard %d: %v", n.name, s, err)
+		return
+	}
+	h := &host{n: n, shard: s, rep: rep, seen: map[uint64][]byte{}, commit: max(commit(d.log.hard), d.log.index)}
+	for i, e := range d.log.entries {
+		if at := d.log.index + 1 + uint64(i); at > h.commit {
+			h.seen[at] = e
+		}
+	}
+	n.hosts[s] = h
+	h.step(shard.Tick{})
+}
+
+// close stops a replica for good: no id up to tomb is held again.
+func (n *node) close(s uint32, tomb uint64) {
+	d := &n.disk.shards[s]
+	d.tomb, d.id, d.incarnation, d.log = max(d.tomb, tomb), 0, 0, logDisk{}
+	n.hosts[s] = nil
+}
+
+func (n *node) moment() shard.Now {
+	return shard.Now{Mono: n.w.now, Wall: epoch + n.w.now.Milliseconds() + n.skew}
+}
+
+// alive says whether the host is still the one of its node and shard.
+func (h *host) alive() bool { return h.n.up && h.n.hosts[h.shard] == h }
+
+func (h *host) step(ev shard.Event) {
+	if !h.alive() {
+		return
+	}
+	if h.syncing {
+		h.inbox = append(h.inbox, ev)
+		return
+	}
+	w := h.n.w
+	w.report.Steps++
+	acts := slices.Clone(h.rep.Step(h.n.moment(), ev))
+	if w.cfg.Mutation == PersistBeforeSend {
+		h.performUnsynced(acts)
+	} else {
+		h.perform(acts)
+	}
+	h.wake()
+}
+
+// perform performs actions up to the first Persist, then waits for the sync of
+// all of them: one batch, one sync.
+func (h *host) perform(acts []shard.Action) {
+	for i, a := range acts {
+		if _, ok := a.(shard.Persist); ok {
+			h.sync(acts[i:])
+			return
+		}
+		h.act(a)
+	}
+}
+
+func (h *host) sync(acts []shard.Action) {
+	w := h.n.w
+	h.syncing = true
+	for _, a := range acts {
+		if p, ok := a.(shard.Persist); ok {
+			h.unsynced = append(h.unsynced, p)
+		}
+	}
+	took := w.between(200*time.Microsecond, 3*time.Millisecond)
+	if w.chance(0.01) {
+		took = w.between(3*time.Millisecond, 50*time.Millisecond)
+	}
+	w.soon(h.n, took, func() {
+		if !h.alive() {
+			return
+		}
+		for _, p := range h.unsynced {
+			h.n.disk.shards[h.shard].log.write(p)
+		}
+		h.unsynced, h.syncing = nil, false
+		for _, a := range acts {
+			h.act(a)
+		}
+		h.drain()
+	})
+}
+
+// drain steps what came while the disk was busy.
+func (h *host) drain() {
+	events := h.inbox
+	h.inbox = nil
+	for i, ev := range events {
+		if h.syncing {
+			h.inbox = append(slices.Clone(events[i:]), h.inbox...)
+			return
+		}
+		h.step(ev)
+	}
+	h.wake()
+}
+
+// performUnsynced is the planted bug persistBeforeSend: everything leaves at
+// once and the disk follows.
+func (h *host) performUnsynced(acts []shard.Action) {
+	w := h.n.w
+	synced := 0
+	for _, a := range acts {
+		if p, ok := a.(shard.Persist); ok {
+			h.unsynced = append(h.unsynced, p)
+			synced++
+		}
+		h.act(a)
+	}
+	if synced > 0 {
+		w.soon(h.n, 150*time.Millisecond, func() {
+			if !h.alive() {
+				return
+			}
+			for _, p := range h.unsynced[:synced] {
+				h.n.disk.shards[h.shard].log.write(p)
+			}
+			h.unsynced = h.unsynced[synced:]
+		})
+	}
+}
+
+// wake schedules the next tick.
+func (h *host) wake() {
+	w := h.n.w
+	if !h.alive() || h.syncing {
+		return
+	}
+	at := max(h.rep.Wake(), w.now+100*time.Microsecond)
+	if h.tickAt > w.now && h.tickAt <= at {
+		return
+	}
+	h.tickAt = at
+	w.soon(h.n, at-w.now, func() {
+		if h.tickAt == at {
+			h.tickAt = 0
+			h.step(shard.Tick{})
+		}
+	})
+}
+
+// act performs one action.
+func (h *host) act(a shard.Action) {
+	w := h.n.w
+	if !h.alive() {
+		return
+	}
+	switch a := a.(type) {
+	case shard.Persist:
+		w.oracle.persisted(h, a)
+	case shard.Send:
+		w.raft(h, a)
+	case shard.Work:
+		w.toWorker(h, a)
+	case shard.Reply:
+		w.client.replied(h, a)
+	case shard.Applied:
+		w.oracle.applied(h, a)
+	case shard.Led:
+		w.oracle.led(h, a)
+		h.led, h.ledAt = a, w.now
+		w.note("led", h.n.index, int(a.Term), []byte(a.Leader))
+		w.printf("%s shard %d replica %d sees term %d leader %q mine %v voters %v learners %v",
+			h.n.name, h.shard, h.rep.ID(), a.Term, a.Leader, a.Mine, a.Voters, a.Learners)
+		if a.Mine {
+			w.announce(h)
+		}
+	case shard.Removed:
+		w.printf("%s shard %d: replica %d is removed", h.n.name, h.shard, h.rep.ID())
+		h.n.close(h.shard, h.rep.ID())
+	default:
+		w.group(h, a)
+	}
+}

@@ -1,0 +1,193 @@
+package sim
+
+import (
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ciro-network/ciro/scheduler/shard"
+	"github.com/ciro-network/ciro/scheduler/work"
+	"github.com/ciro-network/ciro/scheduler/worker"
+)
+
+// send carries something from one node to another, if the network lets it.
+// Messages overtake each other.
+func (w *world) send(from, to *node, size int, arrive func()) bool {
+	w.report.Messages++
+	w.report.Bytes += uint64(size)
+	if w.blocked[from.index][to.index] || !w.healed && w.chance(w.cfg.Faults.Loss) {
+		return false
+	}
+	w.deliver(from, to, arrive)
+	if !w.healed && w.chance(w.cfg.Faults.Duplicate) {
+		w.deliver(from, to, arrive)
+	}
+	return to.up
+}
+
+func (w *world) deliver(from, to *node, arrive func()) {
+	d := w.between(w.cfg.Faults.MinDelay, w.cfg.Faults.MaxDelay)
+	if w.chance(0.02) {
+		d *= 5
+	}
+	if from == to {
+		d = 50 * time.Microsecond
+	}
+	w.push(occurrence{at: w.now + d, node: to, run: func() {
+		if !w.blocked[from.index][to.index] {
+			arrive()
+		}
+	}})
+}
+
+// raft carries a Raft message to the other replica's node.
+func (w *world) raft(h *host, a shard.Send) {
+	to := w.byName(a.To)
+	ev := shard.Received{From: h.n.name, Data: a.Data}
+	w.note("raft", h.n.index, to.index, a.Data)
+	if !w.send(h.n, to, len(a.Data), func() { to.receive(h.shard, ev) }) && w.cfg.Mutation == ForgedAck {
+		w.forgeAck(h, a)
+	}
+}
+
+func (n *node) receive(s uint32, ev shard.Event) {
+	if h := n.hosts[s]; h != nil {
+		h.step(ev)
+	}
+}
+
+// forgeAck is the planted bug forgedAck: the leader hears that a replica which
+// cannot be reached has stored what it was sent.
+func (w *world) forgeAck(h *host, a shard.Send) {
+	m := &raftpb.Message{}
+	if proto.Unmarshal(a.Data, m) != nil || m.GetType() != raftpb.MsgApp {
+		return
+	}
+	last := m.GetIndex() + uint64(len(m.GetEntries()))
+	ack := &raftpb.Message{
+		Type: raftpb.MsgAppResp.Enum(), To: proto.Uint64(m.GetFrom()), From: proto.Uint64(m.GetTo()),
+		Term: proto.Uint64(m.GetTerm()), Index: &last,
+	}
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(ack)
+	if err != nil {
+		return
+	}
+	w.soon(h.n, time.Millisecond, func() { h.step(shard.Received{From: a.To, Data: data}) })
+}
+
+// toWorker carries a leader's message. It goes through its encoding, so that
+// nothing is shared between the cores.
+func (w *world) toWorker(h *host, a shard.Work) {
+	to := w.byName(a.To)
+	data := work.Encode(a.Msg)
+	w.note("work", h.n.index, to.index, data)
+	w.oracle.told(h, a)
+	if b, ok := a.Msg.(work.Book); ok && w.cfg.Mutation == UncommittedAssign && w.chance(0.05) {
+		data = w.forgeAssign(h, b)
+	}
+	from, s := h.n.name, h.shard
+	w.send(h.n, to, len(data), func() {
+		m, err := work.Decode(data)
+		if err != nil {
+			w.violate("codec", "leader's message: %v", err)
+			return
+		}
+		if as, ok := m.(work.Assign); ok {
+			w.oracle.assigned(to, s, as)
+		}
+		to.stepWorker(worker.Message{Shard: s, From: from, Msg: m})
+	})
+}
+
+// forgeAssign is the planted bug uncommittedAssign: a booking becomes an
+// assignment with the fence that it will probably get.
+func (w *world) forgeAssign(h *host, b work.Book) []byte {
+	st := h.rep.State()
+	j := st.Jobs[b.Key.Job]
+	b.Key.Fence = st.Index + 1
+	return work.Encode(work.Assign{Key: b.Key, Offer: j.Offer, Accepted: j.Accepted})
+}
+
+// toLeader carries a worker's message.
+func (w *world) toLeader(n *node, a worker.Send) {
+	to, from := w.byName(a.To), n.name
+	msg := a.Msg
+	if r, ok := msg.(work.Report); ok && w.cfg.Mutation == StaleFence {
+		msg, from = w.oracle.refence(a.Shard, r, from)
+	}
+	data := work.Encode(msg)
+	w.note("work", n.index, to.index, data)
+	w.send(n, to, len(data), func() {
+		m, err := work.Decode(data)
+		if err != nil {
+			w.violate("codec", "worker's message: %v", err)
+			return
+		}
+		to.receive(a.Shard, shard.Heard{From: from, Msg: m})
+	})
+}
+
+// announce tells all nodes at once who leads.
+func (w *world) announce(h *host) {
+	l := []leadership{{h.shard, view{h.led.Term, h.n.name, h.led.Voters}}}
+	n := h.n
+	for _, m := range w.nodes {
+		w.send(n, m, 64, func() { m.gossip(n.index, l) })
+	}
+}
+
+// group performs what concerns the group's membership, as a node's shell does.
+func (w *world) group(h *host, a shard.Action) {
+	from, s := h.n, h.shard
+	switch a := a.(type) {
+	case shard.Probe:
+		to := w.byName(a.To)
+		w.printf("%s shard %d probes %s", from.name, s, to.name)
+		w.send(from, to, 16, func() { to.probed(s, from) })
+	case shard.Invite:
+		to := w.byName(a.To)
+		w.send(from, to, 32, func() { to.invited(s, from, a) })
+	case shard.Dismiss:
+		to := w.byName(a.To)
+		w.printf("%s shard %d dismisses replica %d of %s", from.name, s, a.ID, to.name)
+		w.send(from, to, 24, func() { to.dismissed(s, a.ID) })
+	}
+}
+
+// probed answers a probe: a node that holds no replica makes an incarnation,
+// stores it and answers with it.
+func (n *node) probed(s uint32, from *node) {
+	w, d := n.w, &n.disk.shards[s]
+	answer := shard.Probed{Peer: n.name, Refused: n.hosts[s] != nil}
+	if !answer.Refused {
+		d.incarnation = w.rng.Uint64() | 1
+		answer.Incarnation = d.incarnation
+	}
+	w.send(n, from, 24, func() { from.receive(s, answer) })
+}
+
+// invited makes the replica whose incarnation this node has answered with.
+func (n *node) invited(s uint32, from *node, a shard.Invite) {
+	w, d := n.w, &n.disk.shards[s]
+	switch {
+	case d.id == a.ID && d.incarnation == a.Incarnation:
+		return // held
+	case n.hosts[s] == nil && d.incarnation == a.Incarnation && a.ID > d.tomb:
+		w.printf("%s shard %d becomes replica %d", n.name, s, a.ID)
+		d.id, d.log = a.ID, logDisk{}
+		n.open(s)
+	default:
+		w.send(n, from, 24, func() { from.receive(s, shard.InviteRefused{Peer: n.name, ID: a.ID}) })
+	}
+}
+
+// dismissed ends a replica that was removed, and leaves a tombstone.
+func (n *node) dismissed(s uint32, id uint64) {
+	d := &n.disk.shards[s]
+	if d.id != 0 && d.id <= id {
+		n.close(s, id)
+		return
+	}
+	d.tomb = max(d.tomb, id)
+}

@@ -1,0 +1,69 @@
+package sim
+
+import (
+	"slices"
+	"time"
+)
+
+// Report is what a simulation measured. Times are virtual.
+type Report struct {
+	Seed       uint64
+	Accepted   int // jobs whose acceptance a client has heard
+	Completed  int
+	Failed     int
+	Cancelled  int
+	Reassigned int // attempts that were put back in the queue
+	Duplicates int // repeated submissions answered with the first acceptance
+	Refused    int // reports that were refused because their attempt no longer stood
+	Crashes    int
+	Wiped      int // crashes that lost the disk
+	Partitions int
+	Pauses     int
+	Elections  int
+	Steps      uint64 // of cores
+	Virtual    time.Duration
+	Messages   uint64
+	Bytes      uint64
+	TraceHash  uint64 // over everything that happened, in order
+
+	Samples
+}
+
+// Samples are single measurements, in the order in which they were made.
+type Samples struct {
+	Failover []time.Duration // crash of a leader of three voters -> the next one is ready
+	Moved    []time.Duration // crash of a worker -> its task is queued again
+	Assigned []time.Duration // acceptance -> first assignment of the job
+}
+
+// Add takes another run's measurements in; the seed and hash stay.
+func (r *Report) Add(o Report) {
+	r.Accepted += o.Accepted
+	r.Completed += o.Completed
+	r.Failed += o.Failed
+	r.Cancelled += o.Cancelled
+	r.Reassigned += o.Reassigned
+	r.Duplicates += o.Duplicates
+	r.Refused += o.Refused
+	r.Crashes += o.Crashes
+	r.Wiped += o.Wiped
+	r.Partitions += o.Partitions
+	r.Pauses += o.Pauses
+	r.Elections += o.Elections
+	r.Steps += o.Steps
+	r.Virtual += o.Virtual
+	r.Messages += o.Messages
+	r.Bytes += o.Bytes
+	r.Failover = append(r.Failover, o.Failover...)
+	r.Moved = append(r.Moved, o.Moved...)
+	r.Assigned = append(r.Assigned, o.Assigned...)
+}
+
+// Quantile returns the q-quantile (0..1) of samples, 0 if there are none.
+func Quantile(samples []time.Duration, q float64) time.Duration {
+	if len(samples) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(samples))
+	return s[min(len(s)-1, max(0, int(q*float64(len(s)))))]
+}

@@ -1,0 +1,53 @@
+package sim
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"runtime/debug"
+	"sync"
+)
+
+// alone guards rand.Reader, which is the process's: one simulation at a time.
+var alone sync.Mutex
+
+// Run plays one simulation and returns what it measured. The error is a
+// *Violation when a promise was broken, otherwise it says what is wrong with the
+// configuration.
+//
+// raft draws its election jitter from crypto/rand.Reader. Run replaces that
+// variable by a stream that the seed determines for as long as it lasts, and
+// runs one simulation per process at a time. So a process that runs simulations
+// must not do anything else that needs secret randomness: this is for `ciro sim`
+// and tests, never for a daemon.
+func Run(cfg Config) (Report, error) { return Replay(cfg, nil) }
+
+// Replay is Run with a readable trace of what happened.
+func Replay(cfg Config, trace io.Writer) (report Report, err error) {
+	if err := cfg.Validate(); err != nil {
+		return Report{}, fmt.Errorf("simulation: %w", err)
+	}
+	alone.Lock()
+	defer alone.Unlock()
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], cfg.Seed)
+	copy(key[8:], "ciro simulation")
+	old := rand.Reader
+	rand.Reader = mathrand.NewChaCha8(key)
+	defer func() { rand.Reader = old }()
+
+	w := newWorld(cfg.withDefaults(), trace)
+	defer func() {
+		if p := recover(); p != nil {
+			w.violate("panic", "%v\n%s", p, debug.Stack())
+			report, err = w.report, w.failed
+		}
+	}()
+	w.run()
+	if w.failed != nil {
+		return w.report, w.failed
+	}
+	return w.report, nil
+}

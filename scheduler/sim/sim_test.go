@@ -1,0 +1,92 @@
+package sim_test
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/ciro-network/ciro/scheduler/sim"
+)
+
+var (
+	seeds  = flag.Uint64("seeds", 500, "seeds of the campaign")
+	from   = flag.Uint64("from", 1, "first seed")
+	replay = flag.Uint64("replay", 0, "replay this seed of the campaign with a trace")
+)
+
+func harsh(seed uint64) sim.Config { return sim.Config{Seed: seed, Faults: sim.Harsh()} }
+
+// TestCampaign plays many short lives of a mesh in which everything goes wrong.
+func TestCampaign(t *testing.T) {
+	if *replay > 0 {
+		if _, err := sim.Replay(harsh(*replay), os.Stdout); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	n := *seeds
+	if testing.Short() {
+		n = min(n, 40)
+	}
+	var all sim.Report
+	for seed := *from; seed < *from+n; seed++ {
+		r, err := sim.Run(harsh(seed))
+		if err != nil {
+			t.Errorf("%v\nreplay it with: go test ./scheduler/sim -run Campaign -replay %d", err, seed)
+			if testing.Verbose() {
+				continue
+			}
+			return
+		}
+		all.Add(r)
+	}
+	t.Logf("%d jobs accepted: %d completed, %d failed, %d cancelled; %d attempts requeued, %d late reports refused, %d repeated submissions",
+		all.Accepted, all.Completed, all.Failed, all.Cancelled, all.Reassigned, all.Refused, all.Duplicates)
+	t.Logf("%d crashes (%d lost the disk), %d partitions, %d pauses, %d elections, %d steps, %d messages, %v of virtual time",
+		all.Crashes, all.Wiped, all.Partitions, all.Pauses, all.Elections, all.Steps, all.Messages, all.Virtual)
+	for _, s := range []struct {
+		name string
+		of   []time.Duration
+	}{{"failover", all.Failover}, {"moved", all.Moved}, {"assigned", all.Assigned}} {
+		t.Logf("%-9s n %d p50 %v p99 %v max %v", s.name, len(s.of), sim.Quantile(s.of, 0.5), sim.Quantile(s.of, 0.99), sim.Quantile(s.of, 1))
+	}
+}
+
+// TestSeedReplays shows that a seed is a run, bit for bit.
+func TestSeedReplays(t *testing.T) {
+	for seed := uint64(1); seed <= 3; seed++ {
+		a, errA := sim.Run(harsh(seed))
+		b, errB := sim.Run(harsh(seed))
+		if errA != nil || errB != nil {
+			t.Fatal(errA, errB)
+		}
+		if a.TraceHash != b.TraceHash || a.Steps != b.Steps || a.Virtual != b.Virtual {
+			t.Errorf("seed %d: %x after %d steps, then %x after %d", seed, a.TraceHash, a.Steps, b.TraceHash, b.Steps)
+		}
+	}
+}
+
+// TestMutationsAreFound plants each bug and demands that the oracle sees it
+// within 500 seeds.
+func TestMutationsAreFound(t *testing.T) {
+	for _, m := range sim.Mutations() {
+		t.Run(m, func(t *testing.T) {
+			for seed := uint64(1); seed <= 500; seed++ {
+				c := harsh(seed)
+				c.Mutation = m
+				_, err := sim.Run(c)
+				var v *sim.Violation
+				if errors.As(err, &v) {
+					t.Logf("found with seed %d: %v", seed, v)
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			t.Error("500 seeds did not show it")
+		})
+	}
+}
