@@ -53,7 +53,8 @@ type Config struct {
 	// MDNS finds peers of the same network on the LAN.
 	MDNS bool
 	// NAT maps ports on the router, probes reachability for others, punches
-	// holes and uses peers as relays. Leave it off in tests and inside one LAN.
+	// holes and uses peers as relays. Leave it off in tests and inside one LAN:
+	// libp2p's search for the router outlives Close by up to five seconds.
 	NAT bool
 	// Admit says who may use streams and gossip; nil admits everybody. It is
 	// asked often and from many goroutines: it must be quick, safe for

@@ -119,7 +119,7 @@ func (f *finder) dialBootstrap(ctx context.Context) {
 // dial connects to all peers, a few at a time, and returns one of the errors.
 func (f *finder) dial(ctx context.Context, peers []peer.AddrInfo) error {
 	var g errgroup.Group // not one with a context: a failure stops nobody
-	g.SetLimit(8)
+	g.SetLimit(16)
 	for _, p := range peers {
 		g.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, findTimeout)

@@ -49,6 +49,14 @@
 // Every queue and table of this package is bounded; what does not fit is
 // refused or dropped and counted, never waited for.
 //
+// # Restarts and partitions
+//
+// A peer that comes back opens a new connection; what is left of its old ones is
+// closed then, so that nothing is sent into a dead one for the half minute that
+// QUIC needs to notice. Exchanges open their stream again by themselves, with
+// back-off from 50 ms to 2 s, and drop what is queued for a peer that has been
+// unreachable for a minute. Calls end with [ErrPeerSilent] after 15 s.
+//
 // # What it does not do
 //
 // A connection says little about life: a peer that dies silently is noticed by

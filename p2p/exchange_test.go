@@ -2,6 +2,7 @@ package p2p_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/ciro-network/ciro/p2p"
 	"github.com/ciro-network/ciro/p2p/p2ptest"
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -109,6 +111,39 @@ func TestExchangeReconnects(t *testing.T) {
 		took = within(t, 20*time.Second, func() bool { send(i); i++; return len(box.all()) > before })
 		t.Logf("after a partition: %s (virtual)", took)
 		increasing(t, box.all())
+	})
+}
+
+// TestExchangeFollowsARestart: a peer that died without a word and came back
+// with its key, at another address, is found again long before QUIC gives the
+// old connection up.
+func TestExchangeFollowsARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := p2ptest.New(t, 10*time.Millisecond)
+		defer net.Close()
+		a := net.Host(nil)
+		x := a.Exchange(p2p.ExchangeConfig{Name: "x"})
+		net.Run(a)
+		key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := func() (*p2p.Host, *inbox) {
+			box := &inbox{}
+			h := net.HostWithKey(key, func(c *p2p.Config) { c.Bootstrap = []peer.AddrInfo{p2ptest.Info(a)} })
+			h.Exchange(p2p.ExchangeConfig{Name: "x", Handler: box.put})
+			net.Run(h)
+			return h, box
+		}
+		b, before := begin()
+		within(t, 10*time.Second, func() bool { _ = x.Send(b.ID(), []byte("1")); return before.has("1") })
+		time.Sleep(10 * time.Second)
+		net.Cut(b)
+		net.Stop(b)
+		time.Sleep(time.Second)
+		_, after := begin()
+		took := within(t, 3*time.Second, func() bool { _ = x.Send(b.ID(), []byte("2")); return after.has("2") })
+		t.Logf("heard again after %s (virtual)", took)
 	})
 }
 

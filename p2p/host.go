@@ -18,6 +18,7 @@ import (
 	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/routing"
@@ -98,6 +99,7 @@ func (h *Host) build() error {
 		return fmt.Errorf("libp2p: %w", err)
 	}
 	h.kad = kad.Load()
+	h.host.Network().Notify(&network.NotifyBundle{ConnectedF: h.supersede})
 	h.events, err = h.host.EventBus().Subscribe(new(event.EvtPeerConnectednessChanged), eventbus.BufSize(1024), eventbus.Name("p2p"))
 	if err != nil {
 		return fmt.Errorf("event bus: %w", err)

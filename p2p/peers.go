@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
@@ -97,6 +98,17 @@ func (h *Host) Reach(ctx context.Context, p peer.ID) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	ctx, stop := h.untilConnected(ctx, p)
+	defer stop()
+	err := h.reach(ctx, p)
+	if h.host.Network().Connectedness(p) == network.Connected {
+		return nil
+	}
+	return err
+}
+
+// reach dials p at the addresses known, then at those that the DHT finds.
+func (h *Host) reach(ctx context.Context, p peer.ID) error {
 	var known error
 	if len(h.host.Peerstore().Addrs(p)) > 0 {
 		dctx, done := context.WithTimeout(ctx, 10*time.Second)
@@ -111,6 +123,41 @@ func (h *Host) Reach(ctx context.Context, p peer.ID) error {
 		return fmt.Errorf("p2p: find %s: %w", p, errors.Join(err, known))
 	}
 	return h.Connect(ctx, info)
+}
+
+// untilConnected returns a context that also ends when p is connected: a dial to
+// an address that p has left takes seconds to fail, while p may be dialling us.
+func (h *Host) untilConnected(ctx context.Context, p peer.ID) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		for ctx.Err() == nil {
+			pause(ctx, 50*time.Millisecond)
+			if h.host.Network().Connectedness(p) == network.Connected {
+				cancel()
+			}
+		}
+	})
+	return ctx, func() { cancel(); looking.Wait() }
+}
+
+// supersede closes what is left of older connections when a peer opens a new
+// one: it dials only when it has none, so it has lost them, most likely by a
+// restart. QUIC would notice after half a minute, and swallow what we send until
+// then. libp2p calls it; two peers that dial each other at once are left alone.
+func (h *Host) supersede(n network.Network, c network.Conn) {
+	if c.Stat().Direction != network.DirInbound {
+		return
+	}
+	for _, old := range n.ConnsToPeer(c.RemotePeer()) {
+		if c.Stat().Opened.Sub(old.Stat().Opened) > 5*time.Second {
+			h.spawn(func(context.Context) {
+				if err := old.Close(); err != nil {
+					h.log.Debug("closing an old connection failed", "peer", old.RemotePeer().String(), "error", err)
+				}
+			})
+		}
+	}
 }
 
 // AddrsOf are the addresses known of p, without /p2p/ID.
