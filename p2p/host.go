@@ -271,6 +271,3 @@ func (h *Host) Libp2p() host.Host { return h.host }
 
 // Protocol is the id of the protocol name below the network's prefix.
 func (h *Host) Protocol(name string) protocol.ID { return protocol.ID(h.cfg.Protocol + "/" + name) }
-
-// Context ends when the host does. For parts that live on this host.
-func (h *Host) Context() context.Context { return h.ctx }
