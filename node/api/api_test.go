@@ -392,6 +392,12 @@ func TestListen(t *testing.T) {
 	if err := s.Run(ctx); err != nil {
 		t.Errorf("run: %v", err)
 	}
+	if s, err = api.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Listen(), s.Close()); err != nil {
+		t.Errorf("bind and let go: %v", err)
+	}
 }
 
 func TestRequiredParts(t *testing.T) {

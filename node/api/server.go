@@ -229,6 +229,15 @@ func (s *Server) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// Close lets go of what Listen bound, for a server that will not Run.
+func (s *Server) Close() error {
+	var errs []error
+	for _, l := range s.listeners {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
+
 // Handler is the whole interface as an http.Handler, for tests and for serving
 // behind another listener. Run must not be used with it.
 func (s *Server) Handler() http.Handler { return s.http.Handler }

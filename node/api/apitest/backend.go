@@ -40,6 +40,7 @@ type Backend struct {
 	changed chan struct{} // closed and replaced whenever something above changes
 
 	ends      map[string]api.Job // what a watched job becomes
+	refusals  []error            // what the next submissions get
 	submitted []api.Submission
 	cancelled map[string]string
 }
@@ -64,6 +65,13 @@ func (b *Backend) Fail(err error) {
 	defer b.mu.Unlock()
 	b.fail = err
 	b.wake()
+}
+
+// FailSubmissions makes the next submissions fail, one with each error.
+func (b *Backend) FailSubmissions(errs ...error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refusals = append(b.refusals, errs...)
 }
 
 // AddJob stores or replaces a job.
@@ -171,6 +179,11 @@ func (b *Backend) Submit(_ context.Context, s api.Submission) (api.Acceptance, e
 	defer b.mu.Unlock()
 	if b.fail != nil {
 		return api.Acceptance{}, b.fail
+	}
+	if len(b.refusals) > 0 {
+		err := b.refusals[0]
+		b.refusals = b.refusals[1:]
+		return api.Acceptance{}, err
 	}
 	id, known := b.keys[s.IdempotencyKey]
 	if !known || s.IdempotencyKey == "" {

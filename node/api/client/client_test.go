@@ -286,13 +286,9 @@ func TestUploadAndDownload(t *testing.T) {
 		t.Errorf("has: %v %v", ok, err)
 	}
 	if ok, err := c.Has(ctx, "bafynothing"); ok || err != nil {
-		t.Errorf("has what is not there: %v %v", ok, err)
+		t.Errorf("has nothing: %v %v", ok, err)
 	}
-	if _, err := c.UploadFile(ctx, filepath.Dir(source)); err == nil {
-		t.Error("a folder was uploaded")
-	}
-	_, err = c.Upload(ctx, bytes.NewReader(nil), 101<<20)
-	wantCode(t, err, api.CodeTooLarge)
+	checkUploadRefusals(t, c, filepath.Dir(source))
 
 	cid := b.AddFiles(map[string][]byte{"a.png": []byte("PNG"), "deep/er/b c#.txt": []byte("text")})
 	job := apitest.Sample(0)
@@ -331,6 +327,16 @@ func TestUploadAndDownload(t *testing.T) {
 	if data, err := io.ReadAll(body); err != nil || string(data) != "PNG" {
 		t.Errorf("open: %q %v", data, err)
 	}
+}
+
+// checkUploadRefusals uploads what is no file and what is too large.
+func checkUploadRefusals(t *testing.T, c *client.Client, folder string) {
+	t.Helper()
+	if _, err := c.UploadFile(t.Context(), folder); err == nil {
+		t.Error("a folder was uploaded")
+	}
+	_, err := c.Upload(t.Context(), bytes.NewReader(nil), 101<<20)
+	wantCode(t, err, api.CodeTooLarge)
 }
 
 func TestDownloadStaysInside(t *testing.T) {
