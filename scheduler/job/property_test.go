@@ -3,6 +3,7 @@ package job
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -188,6 +189,9 @@ func TestReplicasAgree(t *testing.T) {
 			}
 			if rapid.IntRange(0, 4).Draw(t, "restore") == 0 {
 				c = restored(t, want)
+				if !reflect.DeepEqual(a.Jobs, c.Jobs) || !reflect.DeepEqual(a.Tombstones, c.Tombstones) || !reflect.DeepEqual(a.Members, c.Members) {
+					t.Fatalf("the state is restored as another one:\n%+v\n%+v", a, c)
+				}
 			}
 			if a.Bytes != c.Bytes {
 				t.Fatalf("bytes %d and restored %d", a.Bytes, c.Bytes)
