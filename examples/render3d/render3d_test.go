@@ -236,6 +236,16 @@ func BenchmarkSandbox(b *testing.B) {
 	b.ReportMetric((cpuSeconds(b)-before)/float64(b.N), "cpu-s/op")
 }
 
+// BenchmarkSandboxSmall runs a sixteenth of that work, for tuning.
+func BenchmarkSandboxSmall(b *testing.B) {
+	s := newSandbox(b, unpack(b, "render3d.wasm.gz"), trace.Frame{Width: 320, Height: 180, Samples: 4})
+	before := cpuSeconds(b)
+	for b.Loop() {
+		s.job(b, 1)
+	}
+	b.ReportMetric((cpuSeconds(b)-before)/float64(b.N), "cpu-s/op")
+}
+
 // BenchmarkCompile compiles the module, which a node does once and keeps.
 func BenchmarkCompile(b *testing.B) {
 	module := unpack(b, "render3d.wasm.gz")

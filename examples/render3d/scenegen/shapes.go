@@ -78,7 +78,7 @@ func steps(v float64) int32 { return int32(math.Round(v * trace.Steps)) }
 // strand adds one of the three strands that wind around a trefoil knot.
 func (b *builder) strand(number int, material uint32) {
 	const (
-		segments, around = 540, 10
+		segments, around = 420, 10
 		turns            = 13 // of the strands around the knot
 		spread, thick    = 0.33, 0.295
 		size, height     = 0.60, 2.62
@@ -119,7 +119,7 @@ func (b *builder) strand(number int, material uint32) {
 
 // sphere adds a ball on the upper step of the dais.
 func (b *builder) sphere(s ball, material uint32) {
-	const rows, columns = 20, 32
+	const rows, columns = 16, 28
 	b.grid(grid{rows, columns, false, true, material, func(i, j int) point {
 		sp, cp := math.Sincos(math.Pi * float64(i) / rows)
 		st, ct := math.Sincos(2 * math.Pi * float64(j) / columns)
@@ -132,7 +132,7 @@ const daisTop = 0.42
 
 // dais adds three round steps with a dark inlay in the upper one.
 func (b *builder) dais(light, dark uint32) {
-	const columns = 128
+	const columns = 96
 	lathe := func(material uint32, profile ...[2]float64) {
 		b.grid(grid{len(profile) - 1, columns, false, true, material, func(i, j int) point {
 			s, c := math.Sincos(2 * math.Pi * float64(j) / columns)
@@ -152,7 +152,7 @@ func (b *builder) dais(light, dark uint32) {
 // water adds the sea: a fan of rings around the dais, finer where it is near, with long
 // low waves that die out where they would be smaller than a pixel.
 func (b *builder) water(material uint32) {
-	const rows, columns = 84, 120
+	const rows, columns = 52, 84
 	b.grid(grid{rows, columns, false, true, material, func(i, j int) point {
 		r := 4 * math.Pow(1000/4.0, math.Pow(float64(i)/rows, 1.35))
 		s, c := math.Sincos(2 * math.Pi * (float64(j) + 0.5*float64(i%2)) / columns)
@@ -164,7 +164,7 @@ func (b *builder) water(material uint32) {
 
 // mountains adds a ragged half ring of hills far behind the dais.
 func (b *builder) mountains(material uint32) {
-	const rows, columns = 26, 200
+	const rows, columns = 14, 130
 	b.grid(grid{rows, columns, false, false, material, func(i, j int) point {
 		angle := math.Pi * (1.12 + 0.76*float64(j)/columns)
 		r := 95 + 60*float64(i)/rows

@@ -12,8 +12,8 @@
 //
 // Light comes from a sky that grows from a warm horizon to a deep zenith and from a
 // sun of finite size, which is sampled directly at every diffuse surface, so
-// that shadows are soft. Paths bounce up to six times with Russian roulette
-// from the third bounce on. Surfaces are diffuse, metal (mirror or glossy,
+// that shadows are soft. Paths have up to four segments and end by Russian
+// roulette the sooner the less light they can still carry. Surfaces are diffuse, metal (mirror or glossy,
 // coloured by Schlick's Fresnel term) or coated (a diffuse body under a clear
 // reflecting layer: porcelain, wet stone, water). The first decisions of a path are
 // drawn from a rotated low-discrepancy sequence, the others from a generator.

@@ -83,3 +83,11 @@ func (c *camera) ray(f Frame, px, py float64) vec {
 	y := (h - float64(2*py)) / h
 	return c.forward.add(c.right.scale(x)).add(c.up.scale(y)).unit()
 }
+
+// pixel returns the most by which the direction of a sample of a pixel of f
+// differs from the direction of its middle: samples lie within a pixel of it in
+// both directions, and a ray has length one or more before it becomes a unit.
+func (c *camera) pixel(f Frame) float64 {
+	side := float64(2*math.Sqrt(c.up.dot(c.up))) / float64(f.Height)
+	return float64(1.5 * side)
+}

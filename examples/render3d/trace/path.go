@@ -3,11 +3,12 @@ package trace
 import "math"
 
 const (
-	bounces  = 6    // segments of a path at most
-	roulette = 2    // first segment at which a dim path may end early
-	epsilon  = 1e-6 // how far a new ray starts off its surface
-	outlier  = 10.0 // most that light over two or more bounces may add
-	glass    = 0.04 // reflectance of a clear coat, seen head-on
+	bounces = 5    // segments of a path at most, the first one included
+	keen    = 1.5  // a path ends early with a chance as soon as its weight is below 1/keen
+	keenest = 8.0  // the same for what the eye sees directly, where noise shows most
+	epsilon = 1e-6 // how far a new ray starts off its surface
+	outlier = 10.0 // most that light over two or more bounces may add
+	glass   = 0.04 // reflectance of a clear coat, seen head-on
 )
 
 // surface is the place that a ray has hit.
@@ -16,21 +17,28 @@ type surface struct {
 	paint            *paint
 }
 
-// path returns the light that arrives at o from direction d.
-func (t *tracer) path(o, d vec) vec {
+// path returns the light that arrives at the camera from direction d, which is
+// within the beam of the last aim.
+func (t *tracer) path(d vec) vec {
+	o := t.camera.eye
 	var sum vec
 	weight := vec{1, 1, 1}
-	mirrored := true
+	mirrored := true // the eye still sees the sun, if only by mirrors
 	for depth := range bounces {
-		if !t.closest(o, d) {
+		found := false
+		if depth == 0 {
+			found = t.first(o, d)
+		} else {
+			found = t.closest(o, d)
+		}
+		if !found {
 			return sum.add(bound(t.sky.radiance(d, mirrored).mul(weight), depth))
 		}
 		s := t.surface(o, d)
 		o = s.at
-		bounced := t.reflects(&s, d)
+		bounced := t.reflects(&s, d, &weight)
 		if bounced {
 			d = t.glance(&s, d, &weight)
-			mirrored = true
 		} else {
 			weight = weight.mul(s.paint.color)
 			sum = sum.add(bound(t.sunlight(&s).mul(weight), depth))
@@ -40,14 +48,15 @@ func (t *tracer) path(o, d vec) vec {
 		if d.dot(s.flat) <= 0 {
 			return sum // the smoothed normal led into the surface
 		}
-		if depth >= roulette {
-			p := weight.largest()
-			if p < 1 {
-				if t.draw() >= p {
-					return sum
-				}
-				weight = weight.scale(1 / p)
+		p := float64(keen * weight.largest())
+		if depth == 0 {
+			p = float64(keenest * weight.largest())
+		}
+		if p < 1 {
+			if t.random() >= p {
+				return sum
 			}
+			weight = weight.scale(1 / p)
 		}
 	}
 	return sum
@@ -82,13 +91,21 @@ func (t *tracer) surface(o, d vec) surface {
 	return s
 }
 
-// reflects decides whether the path goes on from the outermost layer.
-func (t *tracer) reflects(s *surface, d vec) bool {
+// reflects decides whether the path goes on from the outermost layer. The
+// clear coat is chosen in proportion to the light it is expected to return, and
+// the weight is corrected for that.
+func (t *tracer) reflects(s *surface, d vec, weight *vec) bool {
 	switch s.paint.surface {
 	case Metal:
 		return true
 	case Coated:
-		return t.draw() < glass+float64((1-glass)*schlick(s.normal, d))
+		f := glass + float64((1-glass)*schlick(s.normal, d))
+		p := f / (f + float64((1-f)*s.paint.color.largest()))
+		if t.draw() < p {
+			*weight = weight.scale(f / p)
+			return true
+		}
+		*weight = weight.scale((1 - f) / (1 - p))
 	}
 	return false
 }

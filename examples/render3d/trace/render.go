@@ -58,12 +58,14 @@ func (s *Scene) Render(f Frame, area image.Rectangle, progress func(share float6
 // the pixel and half of its neighbours, which gives soft edges.
 func (t *tracer) pixel(f Frame, x, y int) vec {
 	t.start(f, x, y)
+	middle := t.camera.ray(f, float64(x)+0.5, float64(y)+0.5)
+	t.aim(t.camera.eye, middle, t.camera.pixel(f))
 	var sum vec
 	for n := range f.Samples {
 		t.begin(n)
 		px := float64(x) + 0.5 + tent(t.draw())
 		py := float64(y) + 0.5 + tent(t.draw())
-		sum = sum.add(t.path(t.camera.eye, t.camera.ray(f, px, py)))
+		sum = sum.add(t.path(t.camera.ray(f, px, py)))
 	}
 	return sum.scale(1 / float64(f.Samples))
 }

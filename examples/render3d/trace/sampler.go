@@ -7,12 +7,19 @@ import "math"
 // choice, direction and sun sample.
 const stratified = 7
 
-// golden holds the inverse powers of the seven-dimensional golden ratio, the
-// steps of an additive sequence that fills the unit cube evenly.
-var golden = [stratified]float64{
-	0.9115923535, 0.8310006189, 0.7575338100, 0.6905620287,
-	0.6295110649, 0.5738574732, 0.5231240846,
+// steps advance each stratified number from one sample to the next. Single
+// numbers use the golden ratio, pairs its two-dimensional sibling (Roberts), whose
+// points fill line and square evenly after any number of samples.
+var steps = [stratified]float64{
+	0.7548776662466927, 0.5698402909980532, // position in the pixel
+	0.6180339887498949,                     // choice of layer
+	0.7548776662466927, 0.5698402909980532, // place on the sun, or blur
+	0.7548776662466927, 0.5698402909980532, // direction
 }
+
+// strides visit the samples of a block of sixteen in another order for each
+// use, so that one use tells nothing about the next.
+var strides = [stratified]int{1, 1, 5, 11, 11, 7, 7}
 
 // sampler gives the random numbers of one pixel. Its results depend on the
 // pixel's seed and on the sample's number only.
@@ -20,7 +27,7 @@ type sampler struct {
 	state  uint64
 	offset [stratified]float64
 	next   int
-	sample float64
+	sample int
 }
 
 // start seeds s for the pixel at x, y of frame f.
@@ -33,7 +40,7 @@ func (s *sampler) start(f Frame, x, y int) {
 
 // begin turns to sample number n of the pixel.
 func (s *sampler) begin(n int) {
-	s.next, s.sample = 0, float64(n)
+	s.next, s.sample = 0, n
 }
 
 // draw returns the next number in [0, 1).
@@ -41,7 +48,8 @@ func (s *sampler) draw() float64 {
 	if s.next >= stratified {
 		return s.random()
 	}
-	v := s.offset[s.next] + float64(s.sample*golden[s.next])
+	n := s.sample&^15 | s.sample*strides[s.next]&15
+	v := s.offset[s.next] + float64(float64(n)*steps[s.next])
 	s.next++
 	return v - math.Floor(v)
 }

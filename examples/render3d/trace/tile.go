@@ -128,7 +128,7 @@ func Assemble(tiles []*Tile) (*image.NRGBA, error) {
 // WritePNG writes img as a PNG file. For equal images the bytes are equal as
 // long as the Go release is.
 func WritePNG(w io.Writer, img image.Image) error {
-	e := png.Encoder{CompressionLevel: png.BestCompression}
+	e := png.Encoder{CompressionLevel: png.BestSpeed}
 	if err := e.Encode(w, img); err != nil {
 		return fmt.Errorf("write PNG: %w", err)
 	}

@@ -3,10 +3,10 @@ package trace
 import "math"
 
 // leafSize is the number of faces below which a node is not split further.
-const leafSize = 2
+const leafSize = 4
 
-// bins is the number of candidate planes per axis and node.
-const bins = 16
+// bins is into how many slices a node is cut to look for its best split.
+const bins = 12
 
 // depthLimit bounds the tree's height and so the stack that a ray needs: from
 // half of it on, nodes are halved by number, which ends within 20 levels.
@@ -50,15 +50,24 @@ func (b *box) area() float64 {
 
 // node is one box of the hierarchy. A leaf has count > 0 and holds the faces
 // from first on; an inner node's children are the next node and the one at first.
+// The box is kept as its center and half its extent, which costs a ray the
+// fewest branches.
 type node struct {
-	box   box
-	first int32
-	count int16
-	axis  int16
+	center, half vec
+	first        int32
+	count        int16
+	axis         int16
+}
+
+// bound gives n the box b, a little wider so that rounding excludes nothing.
+func (n *node) bound(b *box) {
+	const margin = 1e-9
+	n.center = vec{b[0] + b[3], b[1] + b[4], b[2] + b[5]}.scale(0.5)
+	n.half = vec{b[3] - b[0], b[4] - b[1], b[5] - b[2]}.scale(0.5).add(vec{margin, margin, margin})
 }
 
 // tree is a bounding-volume hierarchy in depth-first order, split by the
-// surface-area heuristic over bins.
+// surface-area heuristic over slices of the longest axis.
 type tree struct {
 	nodes   []node
 	order   []int32 // faces in the order the leaves name them
@@ -82,13 +91,14 @@ func newTree(boxes []box) *tree {
 // build appends the node over order[lo:hi] and its descendants.
 func (t *tree) build(lo, hi, depth int) {
 	at := len(t.nodes)
-	t.nodes = append(t.nodes, node{box: emptyBox(), first: int32(lo), count: int16(hi - lo)})
-	centers := emptyBox()
+	t.nodes = append(t.nodes, node{first: int32(lo), count: int16(hi - lo)})
+	whole, centers := emptyBox(), emptyBox()
 	for _, i := range t.order[lo:hi] {
-		t.nodes[at].box.join(&t.boxes[i])
+		whole.join(&t.boxes[i])
 		c := t.centers[i]
 		centers.join(&box{c.x, c.y, c.z, c.x, c.y, c.z})
 	}
+	t.nodes[at].bound(&whole)
 	if hi-lo <= leafSize {
 		return
 	}
@@ -102,24 +112,20 @@ func (t *tree) build(lo, hi, depth int) {
 	t.build(mid, hi, depth+1)
 }
 
-// split partitions order[lo:hi] at the cheapest plane and returns its axis and
-// where the second half begins.
+// split partitions order[lo:hi] at the cheapest plane across its longest axis
+// and returns that axis and where the second half begins.
 func (t *tree) split(lo, hi int, centers *box) (axis, mid int) {
-	best, plane := math.Inf(1), 0
 	for a := range 3 {
-		low, extent := centers[a], centers[a+3]-centers[a]
-		if extent <= 0 {
-			continue
-		}
-		cost, at := t.cheapest(t.order[lo:hi], a, low, bins/extent)
-		if cost < best {
-			best, axis, plane = cost, a, at
+		if centers[a+3]-centers[a] > centers[axis+3]-centers[axis] {
+			axis = a
 		}
 	}
-	if math.IsInf(best, 1) {
-		return 0, lo
+	low, extent := centers[axis], centers[axis+3]-centers[axis]
+	if extent <= 0 {
+		return axis, lo
 	}
-	low, scale := centers[axis], bins/(centers[axis+3]-centers[axis])
+	scale := bins / extent
+	plane := t.cheapest(t.order[lo:hi], axis, low, scale)
 	mid = lo
 	for i := lo; i < hi; i++ {
 		if binOf(t.centers[t.order[i]].axis(axis), low, scale) <= plane {
@@ -130,9 +136,8 @@ func (t *tree) split(lo, hi int, centers *box) (axis, mid int) {
 	return axis, mid
 }
 
-// cheapest returns the lowest cost of the planes between bins of one axis and
-// the last bin before it.
-func (t *tree) cheapest(faces []int32, axis int, low, scale float64) (cost float64, plane int) {
+// cheapest returns the last bin before the plane of the lowest cost.
+func (t *tree) cheapest(faces []int32, axis int, low, scale float64) (plane int) {
 	var boxes [bins]box
 	var counts [bins]int
 	for i := range boxes {
@@ -150,7 +155,7 @@ func (t *tree) cheapest(faces []int32, axis int, low, scale float64) (cost float
 		n += counts[i]
 		above[i] = float64(right.area() * float64(n))
 	}
-	cost = math.Inf(1)
+	cost := math.Inf(1)
 	left, n := emptyBox(), 0
 	for i := range bins - 1 {
 		left.join(&boxes[i])
@@ -159,7 +164,7 @@ func (t *tree) cheapest(faces []int32, axis int, low, scale float64) (cost float
 			cost, plane = c, i
 		}
 	}
-	return cost, plane
+	return plane
 }
 
 func binOf(v, low, scale float64) int {
