@@ -163,3 +163,28 @@ func BenchmarkPreferred(b *testing.B) {
 		Preferred(voters, keys)
 	}
 }
+
+// TestPreferredKeepsTheBound: plain rendezvous hashing would not.
+func TestPreferredKeepsTheBound(t *testing.T) {
+	exceeded := false
+	for n := 1; n <= 9; n++ {
+		voters, plain := map[uint32][]string{}, map[string]int{}
+		for s := range uint32(32) {
+			voters[s] = names(n)
+			plain[Rank(keys(s), names(n))[0]]++
+		}
+		bound, leads := (32+n-1)/n+1, map[string]int{}
+		for _, v := range Preferred(voters, keys) {
+			leads[v]++
+		}
+		for _, v := range names(n) {
+			exceeded = exceeded || plain[v] > bound
+			if leads[v] > bound {
+				t.Errorf("%d nodes: %s leads %d shards, the bound is %d", n, v, leads[v], bound)
+			}
+		}
+	}
+	if !exceeded {
+		t.Error("the bound was never needed")
+	}
+}
