@@ -67,8 +67,8 @@ func compose() *trace.Mesh {
 		View: trace.View{Eye: [3]float32{1.4, 2.25, 12.5}, Target: [3]float32{0, 1.95, 0}, Slope: 0.262},
 		Light: trace.Light{
 			Zenith: [3]float32{0.13, 0.25, 0.56}, Horizon: [3]float32{1.05, 0.66, 0.50},
-			Glow: [3]float32{1.5, 0.75, 0.30}, Sun: [3]float32{-0.78, 0.36, -0.52},
-			SunColor: [3]float32{2.5, 1.55, 0.85}, SunSize: 0.035,
+			Glow: [3]float32{0.75, 0.40, 0.18}, Sun: [3]float32{-0.80, 0.42, -0.10},
+			SunColor: [3]float32{3.1, 1.95, 1.1}, SunSize: 0.035,
 		},
 	}}
 	b.water(b.paint(sea))
