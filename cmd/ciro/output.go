@@ -1,0 +1,147 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/urfave/cli/v2"
+
+	"github.com/ciro-network/ciro/node/api"
+)
+
+// The output formats.
+const (
+	formatTable = "table"
+	formatJSON  = "json"
+	formatYAML  = "yaml"
+)
+
+// formatOf reads and checks --output.
+func formatOf(ctx *cli.Context) (string, error) {
+	switch format := strings.ToLower(ctx.String("output")); format {
+	case "", formatTable:
+		return formatTable, nil
+	case formatJSON, formatYAML:
+		return format, nil
+	default:
+		return "", usage("there is no output format %q; choose table, json or yaml", format)
+	}
+}
+
+// show writes v in the format wanted; forPeople writes the table.
+func (c *console) show(ctx *cli.Context, v any, forPeople func(io.Writer)) error {
+	format, err := formatOf(ctx)
+	if err != nil {
+		return err
+	}
+	if format == formatTable {
+		table := tabwriter.NewWriter(c.out, 0, 8, 2, ' ', 0)
+		forPeople(table)
+		return table.Flush()
+	}
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("output: %w", err)
+	}
+	if format == formatYAML {
+		if data, err = yaml.JSONToYAML(data); err != nil {
+			return fmt.Errorf("output: %w", err)
+		}
+	}
+	_, err = fmt.Fprintln(c.out, strings.TrimRight(string(data), "\n"))
+	return err
+}
+
+// row writes one line of a table. A cell never breaks the table, whoever wrote
+// what is in it.
+func row(w io.Writer, cells ...any) {
+	for i, cell := range cells {
+		if i > 0 {
+			fmt.Fprint(w, "\t")
+		}
+		text := fmt.Sprint(cell)
+		if text == "" {
+			text = "-"
+		}
+		fmt.Fprint(w, clean(text))
+	}
+	fmt.Fprintln(w)
+}
+
+// clean replaces what would move the cursor or start an escape sequence.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// short is the form of an id that people use: enough characters to be unique in
+// practice. Peer ids differ at their end, job ids everywhere.
+func short(id string) string {
+	if strings.HasPrefix(id, "12D3KooW") && len(id) > 16 {
+		return "…" + id[len(id)-8:]
+	}
+	if len(id) > 12 {
+		return id[:12]
+	}
+	return id
+}
+
+// moment is a time for people, in UTC.
+func moment(t api.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+// size is a number of bytes for people.
+func size(n int64) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return strconv.FormatInt(n, 10) + " B"
+	}
+	value, unit := float64(n)/1024, 0
+	for value >= 1024 && unit < len(units)-1 {
+		value, unit = value/1024, unit+1
+	}
+	return strconv.FormatFloat(value, 'f', 1, 64) + " " + units[unit:unit+1] + "iB"
+}
+
+// span is a duration given in seconds, for people.
+func span(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	if d >= time.Second {
+		d = d.Round(time.Second)
+	} else {
+		d = d.Round(10 * time.Microsecond)
+	}
+	return d.String()
+}
+
+// numbers writes 1,2,3.
+func numbers(list []int) string {
+	texts := make([]string, len(list))
+	for i, n := range list {
+		texts[i] = strconv.Itoa(n)
+	}
+	return strings.Join(texts, ",")
+}
+
+// resources writes cores and memory.
+func resources(r api.Resources) string {
+	text := strconv.FormatFloat(r.CPU, 'g', 4, 64) + " cpu, " + size(r.Memory)
+	if r.GPUs > 0 {
+		text += ", " + strconv.Itoa(r.GPUs) + " gpu"
+	}
+	return text
+}
