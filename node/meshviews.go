@@ -221,4 +221,3 @@ func (a *adapter) Shards(ctx context.Context) (api.ShardList, error) {
 	})
 	return out, err
 }
-
