@@ -14,7 +14,7 @@ import (
 type metrics struct {
 	n *Node
 
-	jobs, tasks, shards, noops, applied, attempts, peers, inbox *prometheus.Desc
+	jobs, tasks, shards, noops, applied, attempts, members, inbox *prometheus.Desc
 }
 
 func newMetrics(n *Node) *metrics {
@@ -29,14 +29,14 @@ func newMetrics(n *Node) *metrics {
 		noops:    d("log_noops_total", "Commands that no longer matched when they were applied, over this node's replicas."),
 		applied:  d("log_applied_index", "Sum of the applied log indexes of this node's replicas."),
 		attempts: d("attempts_running", "Attempts under way on this node."),
-		peers:    d("peers", "Connected nodes of the network."),
+		members:  d("members", "Connected nodes that said hello."),
 		inbox:    d("engine_inbox", "Inputs that wait for the engine."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.jobs, m.tasks, m.shards, m.noops, m.applied, m.attempts, m.peers, m.inbox} {
+	for _, d := range []*prometheus.Desc{m.jobs, m.tasks, m.shards, m.noops, m.applied, m.attempts, m.members, m.inbox} {
 		c <- d
 	}
 }
@@ -98,6 +98,6 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	if m.n.runner != nil {
 		gauge(m.attempts, float64(m.n.runner.busy()))
 	}
-	gauge(m.peers, float64(len(m.n.dir.members(true))))
+	gauge(m.members, float64(len(m.n.dir.members(true))))
 	gauge(m.inbox, float64(len(m.n.engine.inbox)))
 }
