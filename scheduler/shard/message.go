@@ -83,8 +83,11 @@ type Action interface{ action() }
 
 // Persist must be durable before any later action is performed. Entries replace
 // the stored log from First on (a conflicting suffix is dropped). Snapshot, if
-// set, replaces the stored snapshot; log entries up to SnapshotIndex may be
-// dropped.
+// set, replaces the stored snapshot, before Entries are written; log entries up
+// to SnapshotIndex may be dropped. Entries behind it stay only if the stored log
+// holds the snapshot's last entry (same index and term) or ends there: otherwise
+// the snapshot is a leader's, and what this log has behind it was never
+// committed and must go.
 type Persist struct {
 	HardState     []byte // encoded raftpb.HardState; nil: unchanged
 	First         uint64 // index of Entries[0]

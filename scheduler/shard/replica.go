@@ -72,11 +72,14 @@ func (r *Replica) Step(now Now, ev Event) []Action {
 		r.rn.Tick()
 		r.tick()
 	}
-	if r.campaign {
-		r.campaign = false
-		r.try(r.rn.Campaign())
-	}
 	r.settle()
+	if r.campaign { // only now, since raft refuses while stored changes of the configuration are not applied
+		r.campaign = false
+		if len(r.conf.GetVoters()) == 1 && r.conf.GetVoters()[0] == r.cfg.ID {
+			r.try(r.rn.Campaign())
+			r.settle()
+		}
+	}
 	if r.lead != nil && r.lead.ready && r.lead.dirty {
 		r.schedule()
 		r.settle()

@@ -31,6 +31,9 @@ type logDisk struct {
 }
 
 func (d *logDisk) write(p shard.Persist) {
+	if p.Snapshot != nil && p.SnapshotIndex > commit(d.hard) {
+		d.entries = nil // a leader's snapshot: what this log had beyond its commit is not what the leader's has
+	}
 	if p.HardState != nil {
 		d.hard = p.HardState
 	}

@@ -217,6 +217,7 @@ func (n *node) crash(wiped bool) {
 		if h != nil && len(h.unsynced) > 0 && !wiped && w.cfg.Mutation != PersistBeforeSend && w.chance(0.3) {
 			for _, p := range h.unsynced {
 				n.disk.shards[s].log.write(p)
+				w.oracle.persisted(h, p)
 			}
 		}
 	}

@@ -86,6 +86,10 @@ func (o *oracle) found(s uint32, snapshot []byte) {
 // persisted takes what a replica has stored, as it believes, and looks at what
 // that makes committed.
 func (o *oracle) persisted(h *host, p shard.Persist) {
+	if p.Snapshot != nil && p.SnapshotIndex > h.commit {
+		h.commit = p.SnapshotIndex
+		clear(h.seen) // the leader's snapshot replaces the log
+	}
 	for i, e := range p.Entries {
 		h.seen[p.First+uint64(i)] = e
 	}
@@ -98,7 +102,8 @@ func (o *oracle) persisted(h *host, p shard.Persist) {
 		e := h.seen[h.commit]
 		delete(h.seen, h.commit)
 		if e == nil {
-			continue // it came in a snapshot
+			o.w.violate("commit", "%s shard %d commits index %d, which it has not stored", h.n.name, h.shard, h.commit)
+			return
 		}
 		switch at := h.commit - 2; {
 		case at < uint64(len(l.log)):
