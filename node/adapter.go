@@ -49,7 +49,7 @@ func (a *adapter) leader(ctx context.Context, on uint32, req *meshpb.JobRequest,
 			hint = ""
 		}
 		for _, p := range whom {
-			again, err := a.askOne(ctx, p, req, each)
+			again, err := a.askOne(ctx, asked{on, p}, req, each)
 			if again == nil {
 				return err
 			}
@@ -72,11 +72,21 @@ func (a *adapter) leader(ctx context.Context, on uint32, req *meshpb.JobRequest,
 	}
 }
 
+// asked is a node that is asked about a shard.
+type asked struct {
+	shard uint32
+	peer  string
+}
+
 // askOne asks one node. A reply that only says "not me" or "not now" comes back
-// as again; anything else is final.
-func (a *adapter) askOne(ctx context.Context, to string, req *meshpb.JobRequest, each func(*meshpb.JobReply) error) (again *meshpb.JobReply, err error) {
+// as again; anything else is final. The
+// call also ends when another node turns out to lead the shard: a peer that has
+// died is noticed by the network much later than by its voters.
+func (a *adapter) askOne(ctx context.Context, who asked, req *meshpb.JobRequest, each func(*meshpb.JobReply) error) (again *meshpb.JobReply, err error) {
+	on, to := who.shard, who.peer
 	dialled, cancel := context.WithCancel(ctx)
 	defer cancel()
+	go a.n.dir.whenDeposed(dialled, on, to, cancel)
 	timer := time.AfterFunc(answerTimeout, cancel) // until the first reply
 	defer timer.Stop()
 	if _, slow := req.What.(*meshpb.JobRequest_Submit); slow {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"time"
@@ -175,4 +176,23 @@ func (d *directory) whom(id uint32, self string) []string {
 	}
 	add(self)
 	return out
+}
+
+// whenDeposed calls f when a node other than leader is found to lead the shard in
+// a later term than now. It returns then or at the end of ctx.
+func (d *directory) whenDeposed(ctx context.Context, id uint32, leader string, f func()) {
+	before := d.shard(id).Term
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+			if k := d.shard(id); k.Term > before && k.Leader != "" && k.Leader != leader {
+				f()
+				return
+			}
+		}
+	}
 }

@@ -18,6 +18,9 @@ const (
 	refreshEvery = 5  // tends between two full reports of the shards led
 	peersEvery   = 30 // tends between two writings of the known peers
 	unpinEvery   = 600
+	// handOverTimeout bounds the wait for others to lead; when all nodes stop at
+	// once nobody can.
+	handOverTimeout = 3 * time.Second
 )
 
 // tend does what is due about once a second: it tells the replicas who could
@@ -133,7 +136,7 @@ func (n *Node) leave(ctx context.Context) {
 		_ = n.engine.push(ctx, input{worker: worker.HandBack{}})
 		n.settleReports(ctx)
 	}
-	handing, done := context.WithTimeout(ctx, 5*time.Second)
+	handing, done := context.WithTimeout(ctx, handOverTimeout)
 	defer done()
 	n.handOver(handing)
 	if err := n.store.PutPeers(n.host.KnownPeers()); err != nil {
