@@ -27,9 +27,10 @@ var allowed = []string{
 }
 
 // allowedIn is what one package may import beyond that: the replica is a Raft
-// member, and Raft's configuration changes are protobuf messages.
+// member that looks at its followers' progress (raft's own package tracker, a
+// value too), and Raft's configuration changes are protobuf messages.
 var allowedIn = map[string][]string{
-	"shard": {"go.etcd.io/raft/v3", "go.etcd.io/raft/v3/raftpb", "google.golang.org/protobuf/proto"},
+	"shard": {"go.etcd.io/raft/v3", "go.etcd.io/raft/v3/raftpb", "go.etcd.io/raft/v3/tracker", "google.golang.org/protobuf/proto"},
 }
 
 // worldly are the functions of package time that read or wait for the clock.
