@@ -50,9 +50,12 @@ type gossip struct {
 	shards *p2p.Topic
 	kick   chan struct{} // offers wait
 
+	offers  map[uint32]*p2p.Topic // never changed after newGossip
+	workers map[uint32]*p2p.Topic // the same
+	adverts adverts
+
 	mu     sync.Mutex // guards what follows
-	offers map[uint32]*p2p.Topic
-	stops  map[uint32]func()
+	stops  map[uint32][]func()
 	unsaid map[uint32][]announced
 }
 
@@ -66,7 +69,8 @@ type announced struct {
 }
 
 func newGossip(n *Node) (*gossip, error) {
-	g := &gossip{n: n, kick: make(chan struct{}, 1), offers: map[uint32]*p2p.Topic{}, stops: map[uint32]func(){}, unsaid: map[uint32][]announced{}}
+	g := &gossip{n: n, kick: make(chan struct{}, 1), offers: map[uint32]*p2p.Topic{}, workers: map[uint32]*p2p.Topic{},
+		adverts: adverts{seen: map[peer.ID]advert{}}, stops: map[uint32][]func(){}, unsaid: map[uint32][]announced{}}
 	t, err := n.host.Topic("shards", g.judgeReports)
 	if err != nil {
 		return nil, fmt.Errorf("topic shards: %w", err)
@@ -78,6 +82,9 @@ func newGossip(n *Node) (*gossip, error) {
 			return nil, fmt.Errorf("topic offers/%d: %w", id, err)
 		}
 		g.offers[id] = t
+		if g.workers[id], err = n.host.Topic("workers/"+strconv.Itoa(int(id)), g.adverts.judge, p2p.Periodic); err != nil {
+			return nil, fmt.Errorf("topic workers/%d: %w", id, err)
+		}
 	}
 	return g, nil
 }
@@ -117,23 +124,29 @@ func (g *gossip) judgeOffers(id uint32) p2p.Validator {
 	}
 }
 
-// follow subscribes to the offers of the shards in which this node has a
-// replica, and to no others.
+// follow subscribes to the offers and the adverts of the shards in which this
+// node has a replica, and to no others.
 func (g *gossip) follow(shard uint32, member bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	stop := g.stops[shard]
+	stops := g.stops[shard]
 	switch {
-	case member && stop == nil:
-		s, err := g.offers[shard].Subscribe(func(from peer.ID, data []byte) { g.heardOffers(from, shard, data) })
-		if err != nil {
-			g.n.log.Warn("cannot subscribe to offers", "shard", shard, "error", err)
-			return
+	case member && stops == nil:
+		for topic, heard := range map[*p2p.Topic]func(peer.ID, uint32, []byte){
+			g.offers[shard]: g.heardOffers, g.workers[shard]: g.heardAdvert,
+		} {
+			stop, err := topic.Subscribe(func(from peer.ID, data []byte) { heard(from, shard, data) })
+			if err != nil {
+				g.n.log.Warn("cannot subscribe to a shard's topics", "shard", shard, "error", err)
+				continue
+			}
+			g.stops[shard] = append(g.stops[shard], stop)
 		}
-		g.stops[shard] = s
-	case !member && stop != nil:
+	case !member && stops != nil:
 		delete(g.stops, shard)
-		stop()
+		for _, stop := range stops {
+			stop()
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -120,9 +121,15 @@ func (n *Node) learn(r *meshpb.ShardReport, sure bool) {
 }
 
 func (n *Node) tellWorker(r *meshpb.ShardReport) {
-	if n.runner != nil {
+	if n.attaches(r.Shard) {
 		n.engine.offer(input{worker: worker.Leader{Shard: r.Shard, Peer: r.Leader, Term: r.Term}})
 	}
+}
+
+// attaches says whether this node's worker serves a shard.
+func (n *Node) attaches(shard uint32) bool {
+	_, ok := slices.BinarySearch(n.serves, shard)
+	return ok
 }
 
 // serveGenesis gives the genesis to those who join: in a closed network only to

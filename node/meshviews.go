@@ -107,6 +107,16 @@ func (a *adapter) Workers(ctx context.Context) (api.WorkerList, error) {
 		}
 		return nil
 	})
+	for p, ad := range a.n.gossip.adverts.all() {
+		id := p.String()
+		if byID[id] == nil { // advertised lately, attached to nobody
+			byID[id] = &api.Worker{
+				ID: id, Name: ad.name, State: api.WorkerOffline, Version: ad.Capability.Version, Total: viewResources(ad.Capability.Total),
+				Executors: ad.Capability.Executors, JobTypes: ad.Capability.Types, Labels: labels(ad.Capability.Labels),
+				Seen: api.At(ad.expires.Add(-advertLife)),
+			}
+		}
+	}
 	for p, m := range names {
 		if w := byID[p.String()]; w != nil {
 			w.Name = m.name

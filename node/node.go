@@ -47,7 +47,8 @@ type Node struct {
 	gossip *gossip
 	engine *engine
 	hub    *hub
-	runner *runner // nil without the worker role
+	runner *runner  // nil without the worker role
+	serves []uint32 // the shards that its worker attaches to, sorted
 	links  *links
 	api    *api.Server
 	reg    *prometheus.Registry
@@ -125,6 +126,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.api.Run(life) })
 	if n.runner != nil {
 		g.Go(func() error { return n.runner.run(life) })
+		g.Go(func() error { return n.advertise(life) })
 	}
 	g.Go(func() error {
 		defer end()

@@ -20,6 +20,7 @@ import (
 	"github.com/ciro-network/ciro/p2p"
 	"github.com/ciro-network/ciro/p2p/blobs"
 	"github.com/ciro-network/ciro/scheduler/match"
+	"github.com/ciro-network/ciro/scheduler/placement"
 	"github.com/ciro-network/ciro/scheduler/shard"
 )
 
@@ -196,6 +197,8 @@ func (n *Node) openCores(context.Context) error {
 		if n.runner, err = newRunner(n); err != nil {
 			return err
 		}
+		n.serves = placement.Attach(n.net.String(), n.self, n.net.gen.Shards)
+		slices.Sort(n.serves)
 		n.engine.worker, err = n.restoreWorker()
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ciro-network/ciro/node/meshpb"
@@ -29,8 +30,10 @@ func (n *Node) tend(ctx context.Context) error {
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
 	said := map[uint32]*meshpb.ShardReport{}
+	guarded := map[string]bool{}
 	for round := 0; ; round++ {
 		n.tellReplicas(ctx)
+		n.protect(ctx, guarded)
 		n.report(ctx, said, round%refreshEvery == 0)
 		if round%peersEvery == peersEvery-1 {
 			if err := n.store.PutPeers(n.host.KnownPeers()); err != nil {
@@ -66,11 +69,48 @@ func (n *Node) tellReplicas(ctx context.Context) {
 			}
 		}
 		for _, k := range all {
-			if k.Leader != "" {
+			if k.Leader != "" && n.attaches(k.Shard) {
 				e.stepWorker(worker.Leader{Shard: k.Shard, Peer: k.Leader, Term: k.Term})
 			}
 		}
 	})
+}
+
+// protect keeps the connections that must not be trimmed: to the other voters of
+// this node's shards and between leaders and workers. guarded is what is
+// protected now.
+func (n *Node) protect(ctx context.Context, guarded map[string]bool) {
+	want := map[string]bool{}
+	for _, k := range n.dir.all() {
+		if slices.Contains(k.Voters, n.self) || slices.Contains(k.Learners, n.self) {
+			for _, p := range slices.Concat(k.Voters, k.Learners) {
+				want[p] = true
+			}
+		}
+		if n.attaches(k.Shard) {
+			want[k.Leader] = true
+		}
+	}
+	// A stopped engine needs no connections.
+	_ = n.engine.query(ctx, func(e *engine) {
+		for _, r := range e.replicas {
+			for _, w := range r.Workers() {
+				want[w.Peer] = true
+			}
+		}
+	})
+	for p := range want {
+		if id, err := peer.Decode(p); err == nil && !guarded[p] && p != n.self {
+			n.host.Protect(id, "mesh")
+			guarded[p] = true
+		}
+	}
+	for p := range guarded {
+		if id, err := peer.Decode(p); err == nil && !want[p] {
+			n.host.Unprotect(id, "mesh")
+			delete(guarded, p)
+		}
+	}
 }
 
 // preferred says who should lead each shard whose voters are all known, so that

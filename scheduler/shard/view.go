@@ -37,6 +37,11 @@ func (r *Replica) Workers() []WorkerView {
 	return out
 }
 
+// Attached says whether a worker is attached to this replica as leader.
+func (r *Replica) Attached(peer string) bool {
+	return r.lead != nil && r.lead.worker(peer) != nil
+}
+
 // Health says how complete the group is.
 type Health struct {
 	Voters    int
