@@ -67,7 +67,9 @@ func (c *console) jobResults(ctx *cli.Context, node *client.Client) error {
 		return c.download(ctx, node, list, dest)
 	}
 	return c.show(ctx, list, func(w io.Writer) {
-		fmt.Fprintln(w, list.CID)
+		if list.CID != "" {
+			fmt.Fprintln(w, list.CID)
+		}
 		row(w, "FILE", "SIZE")
 		for _, f := range list.Files {
 			name := f.Path
@@ -98,6 +100,10 @@ func (c *console) download(ctx *cli.Context, node *client.Client, list api.BlobL
 	}{list.CID, dest, written, total}
 	if report.Files == nil {
 		report.Files = []string{}
+	}
+	if len(written) == 0 {
+		fmt.Fprintln(c.err, "the job left no files; what its tasks printed: ciro job logs")
+		return nil
 	}
 	fmt.Fprintf(c.err, "fetched %d files, %s, in %s\n", len(written), size(total), span(time.Since(begun).Seconds()))
 	return c.show(ctx, report, func(w io.Writer) {

@@ -9,13 +9,15 @@ type BlobInfo struct {
 // BlobFile is one file below a CID. A CID that is a single file has one entry
 // with an empty path.
 type BlobFile struct {
-	Path string `json:"path" doc:"Relative, with slashes"`
-	Size int64  `json:"size" doc:"Bytes"`
+	Path  string `json:"path" doc:"Relative, with slashes"`
+	Size  int64  `json:"size" doc:"Bytes"`
+	CID   string `json:"cid,omitempty" doc:"The CID below which the file lies, if it is not the list's"`
+	Below string `json:"below,omitempty" doc:"Its path below that CID"`
 }
 
 // BlobList is what lies below a CID.
 type BlobList struct {
-	CID   string     `json:"cid"`
+	CID   string     `json:"cid,omitempty" doc:"The CID listed; none for the files of several tasks"`
 	Files []BlobFile `json:"files"`
 }
 

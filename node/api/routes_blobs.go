@@ -79,44 +79,89 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request, in *blobInput) 
 	return s.content(w, r, in.CID, "")
 }
 
-// results lists a job's result.
+// results lists a job's result: the files of the gather task or of the only
+// task, else those of all its tasks as tasks/<index>/….
 func (s *Server) results(w http.ResponseWriter, r *http.Request, in *resultsInput) error {
-	cid, err := s.resultCID(r, *in)
+	job, err := s.cfg.Jobs.Describe(r.Context(), in.ID, true)
+	if err != nil {
+		return err
+	}
+	if in.Task == "" && job.Result == "" {
+		list, err := s.taskFiles(r, job)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, list)
+	}
+	cid, err := resultCID(job, in.Task)
 	if err != nil {
 		return err
 	}
 	return s.listFiles(w, r, cid)
 }
 
+// taskFiles lists what the tasks of an ended job left.
+func (s *Server) taskFiles(r *http.Request, job Job) (BlobList, error) {
+	list := BlobList{Files: []BlobFile{}}
+	if !Terminal(job.State) {
+		return list, Refuse(CodeConflict, "wait for it to complete: ciro job wait "+job.ID,
+			"job %s has no result yet: it is %s", job.ID, job.State)
+	}
+	for _, t := range job.Tasks {
+		if t.Output == "" {
+			continue
+		}
+		files, err := s.cfg.Blobs.Files(r.Context(), t.Output)
+		if err != nil {
+			return list, err
+		}
+		for _, f := range files {
+			list.Files = append(list.Files, BlobFile{Path: taskFolder(t.Index) + f.Path, Size: f.Size, CID: t.Output, Below: f.Path})
+		}
+	}
+	return list, nil
+}
+
+// taskFolder is where the files of a task stand in a list of several tasks'.
+func taskFolder(index int) string { return "tasks/" + strconv.Itoa(index) + "/" }
+
 // resultFile serves one file of a job's result.
 func (s *Server) resultFile(w http.ResponseWriter, r *http.Request, in *resultFileInput) error {
-	cid, err := s.resultCID(r, resultsInput{ID: in.ID, Task: in.Task})
+	job, err := s.cfg.Jobs.Describe(r.Context(), in.ID, true)
 	if err != nil {
 		return err
 	}
-	return s.content(w, r, cid, in.Path)
+	task, file := in.Task, in.Path
+	if rest, ok := strings.CutPrefix(file, "tasks/"); ok && task == "" && job.Result == "" {
+		task, file, _ = strings.Cut(rest, "/")
+	}
+	cid, err := resultCID(job, task)
+	if err != nil {
+		return err
+	}
+	return s.content(w, r, cid, file)
 }
 
-// resultCID finds the CID of what a job, or one of its tasks, produced.
-func (s *Server) resultCID(r *http.Request, in resultsInput) (string, error) {
-	job, err := s.cfg.Jobs.Describe(r.Context(), in.ID, true)
-	if err != nil {
-		return "", err
-	}
-	if in.Task == "" {
+// resultCID finds the CID of what a job, or the one of its tasks that is named,
+// produced.
+func resultCID(job Job, named string) (string, error) {
+	if named == "" {
 		if job.Result == "" {
-			return "", Refuse(CodeConflict, "wait for it to complete: ciro job wait "+job.ID,
-				"job %s has no result: it is %s", job.ID, job.State)
+			return "", Refuse(CodeConflict, "ciro job describe "+job.ID+" shows what its tasks left",
+				"job %s has no result of its own: it is %s", job.ID, job.State)
 		}
 		return job.Result, nil
 	}
-	index, err := strconv.Atoi(in.Task)
+	index, err := strconv.Atoi(named)
 	if err != nil {
-		return "", Refuse(CodeInvalidRequest, "give its index, or -1 for the gather task", "task %q is not a number", in.Task)
+		return "", Refuse(CodeInvalidRequest, "give its index, or -1 for the gather task", "task %q is not a number", named)
 	}
 	task := findTask(job, index)
 	if task == nil {
 		return "", Refuse(CodeNotFound, "see ciro job describe "+job.ID, "job %s has no task %d", job.ID, index)
+	}
+	if task.State == TaskDone && task.Output == "" {
+		return "", Refuse(CodeNotFound, "what it printed: ciro job logs "+job.ID, "task %d of job %s left no files", index, job.ID)
 	}
 	if task.Output == "" {
 		return "", Refuse(CodeConflict, "wait until it is done", "task %d of job %s has no output: it is %s", index, job.ID, task.State)

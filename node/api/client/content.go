@@ -129,7 +129,11 @@ func (c *Client) fetch(ctx context.Context, root *os.Root, cid string, file api.
 			return err
 		}
 	}
-	body, _, err := c.Open(ctx, cid, file.Path)
+	below := file.Path
+	if file.CID != "" {
+		cid, below = file.CID, file.Below
+	}
+	body, _, err := c.Open(ctx, cid, below)
 	if err != nil {
 		return err
 	}
