@@ -34,6 +34,7 @@ func (n *Node) tend(ctx context.Context) error {
 	for round := 0; ; round++ {
 		n.tellReplicas(ctx)
 		n.protect(ctx, guarded)
+		n.greetMissed()
 		n.report(ctx, said, round%refreshEvery == 0)
 		if round%peersEvery == peersEvery-1 {
 			if err := n.store.PutPeers(n.host.KnownPeers()); err != nil {
@@ -74,6 +75,20 @@ func (n *Node) tellReplicas(ctx context.Context) {
 			}
 		}
 	})
+}
+
+// greetMissed says hello to connected peers with whom that has not worked out.
+func (n *Node) greetMissed() {
+	members := n.dir.members(true)
+	for _, p := range n.host.Peers() {
+		if _, known := members[p.ID]; !known && time.Since(p.Since) > helloTimeout {
+			n.background(func(ctx context.Context) {
+				if err := n.sayHello(ctx, p.ID); err != nil {
+					n.log.Debug("hello failed again", "peer", p.ID, "error", err)
+				}
+			})
+		}
+	}
 }
 
 // protect keeps the connections that must not be trimmed: to the other voters of
