@@ -95,7 +95,6 @@ type bus struct {
 	jobs     map[string]job.ID
 	titles   map[job.ID]string
 	log      strings.Builder
-	verbose  bool // also books, heartbeats' consequences and acknowledgements
 	answered map[uint64]shard.Answer
 }
 

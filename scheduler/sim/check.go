@@ -57,9 +57,9 @@ func (o *oracle) led(h *host, a shard.Led) {
 		w.report.Elections++
 		l.leaders[a.Term] = a.Leader
 	}
-	if a.Mine && l.downAt > 0 {
-		w.report.Failover = append(w.report.Failover, w.now-l.downAt)
-		l.downAt = 0
+	if a.Mine && l.down != nil {
+		l.down.end(w, &w.report.Failover, &w.report.FailoverCalm)
+		l.down = nil
 	}
 }
 
@@ -74,16 +74,21 @@ func (o *oracle) applied(h *host, a shard.Applied) {
 
 // crashed notes what a crash interrupts, to measure how long that lasts.
 func (o *oracle) crashed(n *node) {
+	calm := o.w.calm(n)
 	for s, h := range n.hosts {
 		l := o.shards[s]
-		if h != nil && h.led.Mine && len(h.led.Voters) >= 3 && o.w.leader(uint32(s)) == h && l.downAt == 0 {
-			l.downAt = o.w.now
+		leads := h != nil && h.led.Mine && o.w.leader(uint32(s)) == h
+		if leads && len(h.led.Voters) >= 3 && l.down == nil {
+			complete := o.w.now-h.ledAt > stableFor && h.rep.Health().Live == len(h.led.Voters)
+			l.down = &interruption{o.w.now, calm && complete, o.w.ills}
 		}
+		lead := o.w.leader(uint32(s))
+		steady := !leads && lead != nil && o.w.now-lead.ledAt > steadyFor
 		for _, j := range l.state.SortedJobs() {
 			for i := range j.Tasks {
 				t := &j.Tasks[i]
 				if t.Worker == n.name && (t.State == job.Assigned || t.State == job.TaskRunning) {
-					l.moving[attemptRef{taskRef{j.ID, j.WireIndex(i)}, t.Attempt}] = o.w.now
+					l.moving[attemptRef{taskRef{j.ID, j.WireIndex(i)}, t.Attempt}] = interruption{o.w.now, calm && steady, o.w.ills}
 				}
 			}
 		}

@@ -17,6 +17,7 @@ type Faults struct {
 	Crashes    bool          // nodes crash, lose what was not synced, come back; now and then one has lost its disk
 	Partitions bool          // halves, single nodes, one direction only
 	Pauses     bool          // nodes stand still for up to seven seconds
+	Gap        time.Duration // least time between two faults, default 500 ms; at most six times that
 }
 
 // Config describes one simulation. The same value gives the same run, bit for
@@ -59,6 +60,7 @@ func (c Config) withDefaults() Config {
 	c.Nodes, c.Shards, c.Jobs = or(c.Nodes, 5), or(c.Shards, 2), or(c.Jobs, 8)
 	c.Duration = or(c.Duration, 12*time.Second)
 	c.Faults.MinDelay = or(c.Faults.MinDelay, 500*time.Microsecond)
+	c.Faults.Gap = or(c.Faults.Gap, 500*time.Millisecond)
 	c.Faults.MaxDelay = max(c.Faults.MaxDelay, c.Faults.MinDelay)
 	return c
 }
@@ -77,8 +79,8 @@ func (c Config) Validate() error {
 		return errors.New("duration: negative")
 	case c.Faults.Loss < 0 || c.Faults.Loss > 0.5 || c.Faults.Duplicate < 0 || c.Faults.Duplicate > 0.5:
 		return errors.New("loss, duplicate: need a share between 0 and 0.5")
-	case c.Faults.MinDelay < 0:
-		return errors.New("delay: negative")
+	case c.Faults.MinDelay < 0 || c.Faults.Gap < 0:
+		return errors.New("delay, gap: negative")
 	case c.Mutation != "" && !slices.Contains(Mutations(), c.Mutation):
 		return fmt.Errorf("mutation %q is not known; there are %v", c.Mutation, Mutations())
 	}

@@ -2,5 +2,67 @@
 // clock: the same cores that a node runs (packages shard and worker), around
 // them a shell like a node's, a network that loses, doubles, delays and
 // reorders, disks that forget what was not synced, and clients that do not give
-// up. One seed is one run, bit for bit.
+// up. One seed is one run, bit for bit, so a failure found at night is debugged
+// in the morning with Replay.
+//
+// # A run
+//
+// Node n0 founds every shard; the others come within two seconds and the groups
+// grow. Clients submit random jobs through random nodes, follow redirections,
+// repeat with the same id when no answer comes, submit again after the
+// acceptance, cancel some, and read. Guests run for random times and end in all
+// the ways in which guests end. From the third second on faults happen one after
+// another: crashes with a restart, of one node or of most, now and then with the
+// loss of a disk; partitions into halves, of one node, in one direction;
+// standstills. At Config.Duration everything is healed, and the run ends when
+// every job has ended and every client has its answer.
+//
+// A disk is lost only where the promises allow it: every group is complete and
+// has been so for two seconds, and at most once in a run.
+//
+// # The shell
+//
+// Each node performs the actions of its cores as package shard asks: a batch
+// with a Persist is synced before anything behind it leaves, and a crash in
+// between loses all of it or none. Messages go through their encodings, so that
+// cores share nothing. Who leads a shard is gossiped every second and on every
+// change. A node answers a probe with a random incarnation that it has stored,
+// makes a replica only on an invitation that names it, and leaves a tombstone
+// where a replica was removed.
+//
+// # The oracle
+//
+// After every step, as far as the step can have changed it:
+//
+//   - G1: what one replica commits at an index, every replica commits there; an
+//     answer "accepted" names a job, term and index of the log, always the same
+//     ones; an accepted job is never gone.
+//   - G2: one assignment per (job, task, attempt); a worker never gets one that
+//     is not in the log.
+//   - G4: one accepted result per task until its outputs are lost, and it comes
+//     from the very run that was assigned; a leader acknowledges only what the
+//     log accepted.
+//   - G7: a request to a replica that runs is answered within three seconds,
+//     once.
+//   - Moves are legal, attempts and fences grow, a term has one leader, reads see
+//     what was acknowledged before them, and no worker promises what it has not
+//     (worker.Check).
+//
+// Once a second all replicas are hashed: equal indexes have equal states, which
+// are what the log makes, and a leader can say of every job what it waits for.
+// At the end (G8) every accepted job has ended, at most 90 s after the last
+// fault. G5 and G6 are measured: Samples.
+//
+// # Mutations
+//
+// A check that cannot fail is worth nothing, so Config.Mutation plants a bug
+// around the unchanged cores, in the shell, the disk or the network. Each of
+// Mutations is found within 500 seeds; a test proves it.
+//
+// # Limits
+//
+// Gossip reaches all nodes directly, so its cost grows with the square of their
+// number; a few hundred nodes are what one run bears. Workers do not lie, but
+// for mutations. Streams keep no order and lose single messages, which is harsher
+// than what the mesh runs on.
 package sim

@@ -1,10 +1,17 @@
 package sim
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // stableFor is how long a group must have been complete before a disk of it may
 // be lost for good: the promise G1 asks for a majority that survives.
 const stableFor = 2 * time.Second
+
+// steadyFor is how long a leader must have led before the promise on dead
+// workers holds: workers that could not attach at once try again in that time.
+const steadyFor = 6 * time.Second
 
 // fault lets one thing go wrong and plans the next, until the world is healed.
 func (w *world) fault() {
@@ -26,7 +33,7 @@ func (w *world) fault() {
 		return
 	}
 	kinds[w.rng.IntN(len(kinds))]()
-	w.later(w.between(500*time.Millisecond, 3*time.Second), w.fault)
+	w.later(w.between(f.Gap, 6*f.Gap), w.fault)
 }
 
 func (w *world) anyUp() *node {
@@ -61,6 +68,16 @@ func (w *world) crash(n *node, wiped bool) {
 	w.later(w.between(300*time.Millisecond, 6*time.Second), n.start)
 }
 
+// calm says whether nothing is amiss but, perhaps, one node.
+func (w *world) calm(but *node) bool {
+	for i, n := range w.nodes {
+		if n != but && (!n.up || n.paused > w.now) || slices.Contains(w.blocked[i], true) {
+			return false
+		}
+	}
+	return true
+}
+
 // mayWipe says whether every group survives the loss of this node's disk.
 func (w *world) mayWipe(n *node) bool {
 	for s := range w.cfg.Shards {
@@ -87,6 +104,7 @@ func (w *world) leader(s uint32) *host {
 // one direction only.
 func (w *world) partition() {
 	w.report.Partitions++
+	w.ills++
 	side := make([]bool, len(w.nodes))
 	if w.chance(0.5) {
 		for i := range side {
@@ -120,6 +138,7 @@ func (w *world) pauseOne() {
 		return
 	}
 	w.report.Pauses++
+	w.ills++
 	d := w.between(200*time.Millisecond, 3*time.Second)
 	if w.chance(0.2) {
 		d = w.between(3*time.Second, 7*time.Second)

@@ -210,6 +210,7 @@ func (n *node) wakeWorker() {
 func (n *node) crash(wiped bool) {
 	w := n.w
 	w.report.Crashes++
+	w.ills++
 	w.oracle.crashed(n)
 	w.note("crash", n.index, 0, nil)
 	w.printf("%s crashes, wiped %v", n.name, wiped)

@@ -44,10 +44,24 @@ type ledger struct {
 	done    map[taskRef]uint64 // fence of the accepted result
 	judged  map[work.Key]bool  // reports that the log accepted
 	acked   map[job.ID]shard.Answer
-	floor   uint64                       // highest index that was acknowledged to a client
-	downAt  time.Duration                // when the leader of three voters crashed; 0: not
-	moving  map[attemptRef]time.Duration // attempts of crashed workers
-	fresh   map[job.ID]time.Duration     // accepted, nothing assigned yet
+	floor   uint64                      // highest index that was acknowledged to a client
+	down    *interruption               // of the leader of three voters
+	moving  map[attemptRef]interruption // attempts of crashed workers
+	fresh   map[job.ID]time.Duration    // accepted, nothing assigned yet
+}
+
+// interruption is something that a crash has interrupted.
+type interruption struct {
+	at   time.Duration
+	calm bool   // nothing else was amiss
+	ills uint64 // faults until then
+}
+
+func (i interruption) end(w *world, all, calm *[]time.Duration) {
+	*all = append(*all, w.now-i.at)
+	if i.calm && i.ills == w.ills {
+		*calm = append(*calm, w.now-i.at)
+	}
 }
 
 // standing is an assignment that is in the log.
@@ -62,7 +76,7 @@ func newOracle(w *world) *oracle {
 		o.shards = append(o.shards, &ledger{
 			state: job.NewState(job.Member{}), hashes: map[uint64]uint64{}, leaders: map[uint64]string{},
 			given: map[attemptRef]standing{}, done: map[taskRef]uint64{}, judged: map[work.Key]bool{},
-			acked: map[job.ID]shard.Answer{}, moving: map[attemptRef]time.Duration{}, fresh: map[job.ID]time.Duration{},
+			acked: map[job.ID]shard.Answer{}, moving: map[attemptRef]interruption{}, fresh: map[job.ID]time.Duration{},
 		})
 	}
 	return o
@@ -194,9 +208,10 @@ func (o *oracle) event(l *ledger, e *job.Event) {
 		if e.Cause == job.CauseOutputs {
 			delete(l.done, t)
 		}
-		if since, ok := l.moving[at]; ok {
-			delete(l.moving, at)
-			w.report.Moved = append(w.report.Moved, w.now-since)
+		since, ok := l.moving[at]
+		delete(l.moving, at)
+		if ok && e.Cause == job.CauseLapse {
+			since.end(w, &w.report.Moved, &w.report.MovedCalm)
 		}
 	}
 }

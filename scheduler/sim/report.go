@@ -31,9 +31,11 @@ type Report struct {
 
 // Samples are single measurements, in the order in which they were made.
 type Samples struct {
-	Failover []time.Duration // crash of a leader of three voters -> the next one is ready
-	Moved    []time.Duration // crash of a worker -> its task is queued again
-	Assigned []time.Duration // acceptance -> first assignment of the job
+	Failover     []time.Duration // crash of a leader of three voters -> the next one is ready
+	Moved        []time.Duration // crash of a worker -> its lease has lapsed and its task is queued again
+	Assigned     []time.Duration // acceptance -> first assignment of the job
+	FailoverCalm []time.Duration // of Failover, those during which nothing else was amiss (G5)
+	MovedCalm    []time.Duration // of Moved, likewise, with a leader that stayed (G6)
 }
 
 // Add takes another run's measurements in; the seed and hash stay.
@@ -57,6 +59,8 @@ func (r *Report) Add(o Report) {
 	r.Failover = append(r.Failover, o.Failover...)
 	r.Moved = append(r.Moved, o.Moved...)
 	r.Assigned = append(r.Assigned, o.Assigned...)
+	r.FailoverCalm = append(r.FailoverCalm, o.FailoverCalm...)
+	r.MovedCalm = append(r.MovedCalm, o.MovedCalm...)
 }
 
 // Quantile returns the q-quantile (0..1) of samples, 0 if there are none.

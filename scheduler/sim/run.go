@@ -7,6 +7,7 @@ import (
 	"io"
 	mathrand "math/rand/v2"
 	"runtime/debug"
+	"strings"
 	"sync"
 )
 
@@ -41,7 +42,7 @@ func Replay(cfg Config, trace io.Writer) (report Report, err error) {
 	w := newWorld(cfg.withDefaults(), trace)
 	defer func() {
 		if p := recover(); p != nil {
-			w.violate("panic", "%v\n%s", p, debug.Stack())
+			w.violate("panic", "%v, in %s", p, frames(debug.Stack()))
 			report, err = w.report, w.failed
 		}
 	}()
@@ -50,4 +51,18 @@ func Replay(cfg Config, trace io.Writer) (report Report, err error) {
 		return w.report, w.failed
 	}
 	return w.report, nil
+}
+
+// frames returns the names of the functions of this module on a stack, the
+// innermost first.
+func frames(stack []byte) string {
+	const module = "github.com/ciro-network/ciro/"
+	var out []string
+	for line := range strings.Lines(string(stack)) {
+		name, ours := strings.CutPrefix(line, module)
+		if end := strings.LastIndex(name, "("); ours && end > 0 && len(out) < 8 {
+			out = append(out, name[:end])
+		}
+	}
+	return strings.Join(out, " < ")
 }

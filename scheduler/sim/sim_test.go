@@ -54,6 +54,43 @@ func TestCampaign(t *testing.T) {
 	}
 }
 
+// TestBounds measures the promises that have a bound, under their conditions: a
+// dead leader is replaced (G5) and a dead worker's tasks move (G6).
+func TestBounds(t *testing.T) {
+	n := uint64(60)
+	if testing.Short() {
+		n = 20
+	}
+	var all sim.Report
+	for seed := uint64(1); seed <= n; seed++ {
+		r, err := sim.Run(sim.Config{
+			Seed: seed, Jobs: 40, Duration: time.Minute,
+			Faults: sim.Faults{Loss: 0.01, MinDelay: time.Millisecond, MaxDelay: 50 * time.Millisecond, Crashes: true, Gap: 5 * time.Second},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Add(r)
+	}
+	for _, b := range []struct {
+		name    string
+		of      []time.Duration
+		q       float64
+		bound   time.Duration
+		atLeast int
+	}{
+		{"failover", all.FailoverCalm, 0.5, 2500 * time.Millisecond, 10},
+		{"failover", all.FailoverCalm, 0.999, 8 * time.Second, 10},
+		{"moved", all.MovedCalm, 0.99, 5 * time.Second, 10},
+	} {
+		got := sim.Quantile(b.of, b.q)
+		t.Logf("%s: %d samples, quantile %v is %v, promised %v", b.name, len(b.of), b.q, got, b.bound)
+		if got > b.bound || len(b.of) < b.atLeast {
+			t.Errorf("%s: the quantile %v of %d samples is %v, over %v", b.name, b.q, len(b.of), got, b.bound)
+		}
+	}
+}
+
 // TestSeedReplays shows that a seed is a run, bit for bit.
 func TestSeedReplays(t *testing.T) {
 	for seed := uint64(1); seed <= 3; seed++ {

@@ -39,6 +39,7 @@ type world struct {
 	hash    uint64
 	trace   io.Writer // nil: none
 	failed  *Violation
+	ills    uint64 // faults so far
 	healed  bool
 	network [32]byte
 	attach  [][]uint32 // shards that a node's worker serves

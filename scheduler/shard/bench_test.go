@@ -1,0 +1,96 @@
+package shard_test
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/ciro-network/ciro/scheduler/job"
+	"github.com/ciro-network/ciro/scheduler/shard"
+	"github.com/ciro-network/ciro/scheduler/work"
+)
+
+// lone is a replica that leads alone, with one worker that is never full.
+type lone struct {
+	rep *shard.Replica
+	now time.Duration
+}
+
+func newLone(b *testing.B) *lone {
+	cfg := shard.Config{Network: network, ID: 1, Self: "a", Snapshot: shard.Found("a", 7)}
+	rep, err := shard.New(cfg, shard.Now{Wall: wall})
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := &lone{rep: rep}
+	l.step(shard.Tick{})
+	if !rep.Health().Mine {
+		b.Fatal("a lone voter does not lead at once")
+	}
+	l.hear(work.Attach{Boot: 1, Capability: plenty, Free: plenty.Total, FreeSlots: plenty.Slots})
+	return l
+}
+
+var plenty = work.Capability{
+	Total: job.Resources{CPU: 1 << 30, Memory: 1 << 50, Disk: 1 << 50}, Executors: []string{"wasm"}, Slots: 1 << 20,
+}
+
+func (l *lone) step(ev shard.Event) []shard.Action {
+	l.now += time.Microsecond
+	return l.rep.Step(shard.Now{Mono: l.now, Wall: wall + l.now.Milliseconds()}, ev)
+}
+
+func (l *lone) hear(m work.Message) []shard.Action { return l.step(shard.Heard{From: "w", Msg: m}) }
+
+// find returns the first message of a kind that the actions send to the worker.
+func find[M work.Message](b *testing.B, acts []shard.Action) M {
+	for _, a := range acts {
+		if w, ok := a.(shard.Work); ok {
+			if m, ok := w.Msg.(M); ok {
+				return m
+			}
+		}
+	}
+	var none M
+	b.Fatalf("no %T among %d actions", none, len(acts))
+	return none
+}
+
+// BenchmarkJob takes one job of one task from its submission to its result:
+// accept, book, assign, started, done. Four commits each.
+func BenchmarkJob(b *testing.B) {
+	l := newLone(b)
+	spec := &job.Spec{
+		Name: "job", Type: "custom", Executor: "wasm", Module: "module", Tasks: 1, Priority: 5,
+		Need: job.Resources{CPU: 1000, Memory: 1 << 30, Disk: 1 << 30}, Policy: job.Policy{Timeout: time.Minute},
+	}
+	o := &job.Offer{
+		Network: network, ClientKey: make([]byte, 32), NotAfter: wall + time.Hour.Milliseconds(), Spec: spec.Encode(), Signature: make([]byte, 64),
+	}
+	jobs := 0
+	for b.Loop() {
+		// A fresh shard now and then, so that the cost of a job is measured and not
+		// that of a state of any size.
+		if jobs%2000 == 1999 {
+			l = newLone(b)
+		}
+		jobs++
+		binary.BigEndian.PutUint64(o.Nonce[:], uint64(jobs))
+		book := find[work.Book](b, l.step(shard.Submit{Token: uint64(jobs), Offer: o.Encode(), Holders: []string{"a"}}))
+		assign := find[work.Assign](b, l.hear(work.Booked{Key: book.Key, Free: plenty.Total, FreeSlots: plenty.Slots}))
+		l.hear(work.Started{Key: assign.Key})
+		if ack := find[work.Ack](b, l.hear(work.Report{Key: assign.Key, Result: &job.Result{Output: "cid"}})); !ack.Accepted {
+			b.Fatal("the result was refused")
+		}
+	}
+	b.ReportMetric(float64(4*jobs)/b.Elapsed().Seconds(), "commits/s")
+}
+
+// BenchmarkIdle is the cost of a tick in which nothing happens.
+func BenchmarkIdle(b *testing.B) {
+	l := newLone(b)
+	for b.Loop() {
+		l.now += 100 * time.Millisecond
+		l.step(shard.Tick{})
+	}
+}
