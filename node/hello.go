@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
@@ -51,7 +50,7 @@ var errStranger = errors.New("not a member")
 
 func (n *Node) helloTo(p peer.ID, purpose string) *meshpb.Hello {
 	return &meshpb.Hello{
-		Network: n.net.id[:], Proof: proof(n.net.secret, purpose, n.self, p.String()), Name: n.cfg.Name, Version: n.version,
+		Network: n.net.id[:], Proof: proof(n.net.secret, purpose, n.self, p.String()), Name: n.cfg.Name, Version: n.parts.Version,
 		Roles: n.cfg.Roles, Shards: n.dir.reports(), Now: time.Now().UnixMilli(),
 	}
 }
@@ -154,18 +153,14 @@ func (n *Node) serveGenesis() error {
 }
 
 // fetchGenesis asks a member for the genesis and checks it.
-func fetchGenesis(ctx context.Context, key crypto.PrivKey, from *peer.AddrInfo, secret string) (*network, error) {
-	self, err := peer.IDFromPrivateKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("identity: %w", err)
-	}
-	raw, err := proto.Marshal(&meshpb.GenesisRequest{Proof: proof(secret, "genesis", self.String(), from.ID.String())})
+func (n *Node) fetchGenesis(ctx context.Context, from *peer.AddrInfo, secret string) (*network, error) {
+	raw, err := proto.Marshal(&meshpb.GenesisRequest{Proof: proof(secret, "genesis", n.self, from.ID.String())})
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
-	answer, err := p2p.AskOpen(ctx, key, *from, p2p.OpenRequest{Protocol: genesisProto, Body: raw})
+	answer, err := n.parts.Ask(ctx, n.key, *from, p2p.OpenRequest{Protocol: genesisProto, Body: raw})
 	if err != nil {
 		return nil, fmt.Errorf("%w; is the node running, and is the address reachable from here?", err)
 	}

@@ -18,7 +18,7 @@ import (
 func (a *adapter) Status(ctx context.Context) (api.Status, error) {
 	n := a.n
 	s := api.Status{
-		Peer: n.self, Name: n.cfg.Name, Version: n.version, Network: n.net.String(), Title: n.net.gen.Name,
+		Peer: n.self, Name: n.cfg.Name, Version: n.parts.Version, Network: n.net.String(), Title: n.net.gen.Name,
 		Roles: append([]string{}, n.cfg.Roles...), Started: api.At(n.started), Uptime: time.Since(n.started).Seconds(),
 		Peers: len(n.dir.members(true)), Shards: int(n.net.gen.Shards), DataFormat: store.Format,
 	}

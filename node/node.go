@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -31,7 +32,7 @@ const (
 // Node is one participant of a network. New makes it, Run runs it.
 type Node struct {
 	cfg     config.Config
-	version string
+	parts   Parts
 	log     *slog.Logger
 	started time.Time
 
@@ -53,6 +54,7 @@ type Node struct {
 	api    *api.Server
 	reg    *prometheus.Registry
 
+	ran      atomic.Bool    // Run was called; it closes the API's sockets
 	bg       sync.WaitGroup // background work that requests start
 	bgCtx    context.Context
 	bgCancel context.CancelFunc
@@ -66,7 +68,14 @@ const maxBackground = 256
 // it, and binds the sockets. Joining speaks to the peer named by the
 // configuration. Nothing runs until Run; a Node that is not run must be closed.
 func New(ctx context.Context, cfg config.Config, version string, log *slog.Logger) (*Node, error) {
-	n := &Node{cfg: cfg, version: version, log: log, started: time.Now(), reg: prometheus.NewRegistry(), bgSlots: make(chan struct{}, maxBackground)}
+	return NewWith(ctx, cfg, Parts{Version: version, Log: log})
+}
+
+// NewWith is New with some parts replaced. Without any address in cfg.API.Listen
+// the node has no HTTP interface; Jobs and its like are there all the same.
+func NewWith(ctx context.Context, cfg config.Config, parts Parts) (*Node, error) {
+	parts = parts.withDefaults()
+	n := &Node{cfg: cfg, parts: parts, log: parts.Log, started: time.Now(), reg: prometheus.NewRegistry(), bgSlots: make(chan struct{}, maxBackground)}
 	n.bgCtx, n.bgCancel = context.WithCancel(context.WithoutCancel(ctx))
 	for _, step := range []func(context.Context) error{n.openStore, n.openNetwork, n.openHost, n.openCores, n.openAPI} {
 		if err := step(ctx); err != nil {
@@ -81,6 +90,9 @@ func (n *Node) Close() error {
 	n.bgCancel()
 	n.bg.Wait()
 	var errs []error
+	if n.api != nil && !n.ran.Load() {
+		errs = append(errs, n.api.Close())
+	}
 	if n.blobs != nil {
 		errs = append(errs, n.blobs.Close())
 	}
@@ -111,6 +123,7 @@ func (n *Node) background(f func(context.Context)) {
 // within the grace time or handed back, leaderships are handed over, and the
 // data directory is closed. It returns nil after a clean stop.
 func (n *Node) Run(ctx context.Context) error {
+	n.ran.Store(true)
 	// The parts outlive ctx by the time that a clean stop takes.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -123,7 +136,9 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.gossip.run(life) })
 	g.Go(func() error { return n.engine.run(life) })
 	g.Go(func() error { return n.tend(life) })
-	g.Go(func() error { return n.api.Run(life) })
+	if n.api != nil {
+		g.Go(func() error { return n.api.Run(life) })
+	}
 	if n.runner != nil {
 		g.Go(func() error { return n.runner.run(life) })
 		g.Go(func() error { return n.advertise(life) })
@@ -131,6 +146,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error {
 		defer end()
 		select {
+		case <-n.bgCtx.Done():
 		case <-ctx.Done():
 			n.leave(life)
 		case <-life.Done():
@@ -144,8 +160,9 @@ func (n *Node) Run(ctx context.Context) error {
 	return errors.Join(err, n.Close())
 }
 
-// Abort makes the next end of Run's context immediate: nothing is handed over.
-// For a second signal.
+// Abort ends Run at once, as a crash would: nothing is handed over, handed back
+// or reported; the next start finds what was durable. For a second signal. It may
+// be called from any goroutine, before Run too.
 func (n *Node) Abort() { n.bgCancel() }
 
 // Banner is what a person sees when the node starts.
@@ -157,7 +174,9 @@ func (n *Node) Banner() string {
 	}
 	fmt.Fprintf(&b, "network  %s  %s (%d shards)\n", n.net.gen.Name, n.net.String()[:16], n.net.gen.Shards)
 	fmt.Fprintf(&b, "node     %s  roles: %s\n", n.self, roles)
-	fmt.Fprintf(&b, "api      http://%s\n", n.api.Addr())
+	if n.api != nil {
+		fmt.Fprintf(&b, "api      http://%s\n", n.api.Addr())
+	}
 	fmt.Fprintf(&b, "join     %s\n", n.JoinCommand())
 	return b.String()
 }
@@ -195,5 +214,10 @@ func (n *Node) joinAddress() string {
 // PeerID returns the node's peer id.
 func (n *Node) PeerID() peer.ID { return n.host.ID() }
 
-// APIAddr returns the host and port of the node's HTTP interface.
-func (n *Node) APIAddr() string { return n.api.Addr() }
+// APIAddr returns the host and port of the node's HTTP interface, "" without one.
+func (n *Node) APIAddr() string {
+	if n.api == nil {
+		return ""
+	}
+	return n.api.Addr()
+}

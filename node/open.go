@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/ciro-network/ciro/node/api"
@@ -74,7 +75,7 @@ func (n *Node) openNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	other, err := fetchGenesis(ctx, n.key, info, secret)
+	other, err := n.fetchGenesis(ctx, info, secret)
 	switch {
 	case err != nil:
 		n.log.Warn("the join address does not answer; starting with the peers known before", "address", info, "error", err)
@@ -90,7 +91,7 @@ func (n *Node) enterNetwork(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if n.net, err = fetchGenesis(ctx, n.key, info, secret); err != nil {
+		if n.net, err = n.fetchGenesis(ctx, info, secret); err != nil {
 			return fmt.Errorf("join %s: %w", info.ID, err)
 		}
 		return n.store.PutGenesis(n.net.raw, n.net.secret, nil)
@@ -142,11 +143,13 @@ func (n *Node) openHost(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.host, err = p2p.New(p2p.Config{
+	cfg := p2p.Config{
 		Key: n.key, Protocol: n.net.prefix(), Listen: n.cfg.Network.Listen, FallbackPorts: !n.cfg.Given("network.listen"),
 		Bootstrap: known, Datastore: n.store.Blobs(), MDNS: n.cfg.Network.MDNS, Admit: n.dir.admitted,
 		HighWater: n.cfg.Network.HighWater, Registerer: n.reg, Log: n.log,
-	})
+	}
+	n.parts.P2P(&cfg)
+	n.host, err = p2p.New(cfg)
 	if err != nil {
 		return err
 	}
@@ -214,11 +217,18 @@ func (n *Node) params() shard.Params {
 }
 
 func (n *Node) openAPI(context.Context) error {
+	if len(n.cfg.API.Listen) == 0 {
+		return nil
+	}
+	var shown prometheus.Gatherer // of /metrics; nil is an empty page
+	if n.cfg.Metrics.Enabled {
+		shown = n.reg
+	}
 	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newMetrics(n))
 	a := &adapter{n: n}
 	srv, err := api.New(api.Config{
 		Jobs: a, Logs: a, Blobs: a, Mesh: a, Listen: n.cfg.API.Listen, FallbackPort: !n.cfg.Given("api.listen"),
-		Token: n.cfg.API.Token, AllowedHosts: n.cfg.API.AllowedHosts, Gatherer: n.reg, Log: n.log, Version: n.version,
+		Token: n.cfg.API.Token, AllowedHosts: n.cfg.API.AllowedHosts, Gatherer: shown, Log: n.log, Version: n.parts.Version,
 	})
 	if err != nil {
 		return err

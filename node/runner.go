@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -28,7 +29,7 @@ const maxSpools = 256
 type runner struct {
 	n          *Node
 	executors  map[string]executor.Executor
-	wasm       *wasm.Executor
+	wasm       *wasm.Executor // nil when another executor runs the tasks
 	capability work.Capability
 
 	mu      sync.Mutex // guards what follows
@@ -49,21 +50,32 @@ type running struct {
 var errKilled = errors.New("stopped by the mesh")
 
 func newRunner(n *Node) (*runner, error) {
+	r := &runner{n: n, executors: map[string]executor.Executor{}, running: map[work.Key]*running{}, fetches: map[string]*fetching{}}
+	switch given := n.parts.Executor; {
+	case given != nil:
+		r.executors[given.Name()] = given
+	case slices.Contains(n.cfg.Worker.Executors, "wasm"):
+		w, err := newSandbox(n)
+		if err != nil {
+			return nil, err
+		}
+		r.wasm, r.executors[w.Name()] = w, w
+	}
+	r.capability = capability(n)
+	r.capability.Executors = slices.Sorted(maps.Keys(r.executors))
+	return r, nil
+}
+
+// newSandbox makes the executor of WASM tasks, whose children are this program.
+func newSandbox(n *Node) (*wasm.Executor, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the ciro program for sandboxes: %w", err)
 	}
 	c := n.cfg.Worker
-	w, err := wasm.New(wasm.Config{
+	return wasm.New(wasm.Config{
 		Command: []string{program, "__sandbox"}, CacheDir: n.store.Dir("cache"), CacheBytes: c.CacheBytes, Warm: c.Warm, Log: n.log,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &runner{
-		n: n, wasm: w, executors: map[string]executor.Executor{w.Name(): w}, capability: capability(n),
-		running: map[work.Key]*running{}, fetches: map[string]*fetching{},
-	}, nil
 }
 
 // capability is what this machine offers, as configured or found.
@@ -89,8 +101,8 @@ func capability(n *Node) work.Capability {
 		slots = 4 * runtime.NumCPU()
 	}
 	return work.Capability{
-		Total: total, Executors: []string{"wasm"}, Types: slices.Sorted(slices.Values(c.Types)), Labels: labels,
-		Price: c.Price, Slots: uint32(slots), Version: n.version,
+		Total: total, Types: slices.Sorted(slices.Values(c.Types)), Labels: labels,
+		Price: c.Price, Slots: uint32(slots), Version: n.parts.Version,
 	}
 }
 
@@ -120,7 +132,11 @@ func (r *runner) arm(ctx context.Context) {
 
 // run keeps the sandboxes warm and joins all attempts when ctx ends.
 func (r *runner) run(ctx context.Context) error {
-	err := r.wasm.Serve(ctx)
+	var err error
+	if r.wasm != nil {
+		err = r.wasm.Serve(ctx)
+	}
+	<-ctx.Done() // no attempt begins any more; those that run end
 	return errors.Join(err, r.group.Wait())
 }
 
@@ -146,6 +162,9 @@ func (r *runner) begin(a worker.Run) {
 		r.mu.Lock()
 		delete(r.running, a.Assign.Key)
 		r.mu.Unlock()
+		if r.n.bgCtx.Err() != nil {
+			return nil // aborted: nothing is told or kept, as after a crash
+		}
 		// The end must reach the core; only a stopped engine takes it no more.
 		return ignoreStopped(r.n.engine.push(context.WithoutCancel(ctx), input{worker: worker.Finished{Key: a.Assign.Key, Report: report}}))
 	})

@@ -1,0 +1,56 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/ciro-network/ciro/node/api"
+	"github.com/ciro-network/ciro/node/executor"
+	"github.com/ciro-network/ciro/p2p"
+)
+
+// Parts are what a program that embeds a node may put in place of the node's
+// own. The zero value of every field is the node's own.
+type Parts struct {
+	// Version is what the node says it is.
+	Version string
+	// Log takes what the node reports; nil discards it.
+	Log *slog.Logger
+	// Executor runs the attempts in place of the sandbox, under its own name and
+	// whatever the configuration lists. It may be called concurrently.
+	Executor executor.Executor
+	// P2P changes the configuration of the host before it is made: transports,
+	// addresses. It is called once, by NewWith.
+	P2P func(*p2p.Config)
+	// Ask replaces p2p.AskOpen, which asks a member for the network's genesis.
+	Ask func(context.Context, crypto.PrivKey, peer.AddrInfo, p2p.OpenRequest) ([]byte, error)
+}
+
+func (p Parts) withDefaults() Parts {
+	if p.Log == nil {
+		p.Log = slog.New(slog.DiscardHandler)
+	}
+	if p.P2P == nil {
+		p.P2P = func(*p2p.Config) {}
+	}
+	if p.Ask == nil {
+		p.Ask = p2p.AskOpen
+	}
+	return p
+}
+
+// Jobs is what the HTTP interface serves under /jobs, for programs that embed
+// the node. It answers while Run runs, from any goroutine.
+func (n *Node) Jobs() api.Jobs { return &adapter{n: n} }
+
+// Logs gives what tasks print; see Jobs.
+func (n *Node) Logs() api.Logs { return &adapter{n: n} }
+
+// Blobs is the node's content, and through it the mesh's; see Jobs.
+func (n *Node) Blobs() api.Blobs { return &adapter{n: n} }
+
+// Mesh is what the node knows of itself and the others; see Jobs.
+func (n *Node) Mesh() api.Mesh { return &adapter{n: n} }
