@@ -38,6 +38,7 @@ func (w *Worker) assign(s *shard, m work.Assign) {
 		w.refuse(s, k, "the worker is draining")
 		return
 	case !w.fits(need):
+		w.hunger(s)
 		w.refuse(s, k, "the worker has no room for it now")
 		return
 	}
@@ -162,8 +163,7 @@ func (w *Worker) finished(ev Finished) {
 		}
 		w.keep(s, ev.Report)
 	}
-	w.beatSoon(freeDelay)
-	s.beatAt = w.now
+	w.freed(s)
 }
 
 // handBack reports all that runs as drained, before it is killed.

@@ -43,7 +43,9 @@ func (w *Worker) take(need job.Resources) { w.used = w.used.Add(need) }
 // lapse returns the places whose bookings have had their time.
 func (w *Worker) lapse() {
 	for len(w.bookings) > 0 && w.bookings[0].until <= w.now {
+		by := w.bookings[0].shard
 		w.unbook(0)
+		w.freed(w.shard(by))
 	}
 }
 
@@ -51,6 +53,25 @@ func (w *Worker) unbook(i int) {
 	need := w.bookings[i].need
 	w.bookings = slices.Delete(w.bookings, i, i+1)
 	w.give(need)
+}
+
+// hunger notes that a leader was refused for want of room.
+func (w *Worker) hunger(s *shard) {
+	if !slices.Contains(w.hungry, s) {
+		w.hungry = append(w.hungry, s)
+	}
+}
+
+// freed tells leaders that a place is free: at once the one that has waited
+// longest after a refusal, or, if there is none, the one whose attempt it was;
+// the others a little later. So leaders that share a busy worker take turns.
+func (w *Worker) freed(by *shard) {
+	w.beatSoon(freeDelay)
+	if len(w.hungry) > 0 {
+		by = w.hungry[0]
+		w.hungry = w.hungry[1:]
+	}
+	by.beatAt = w.now
 }
 
 // unfenced is the key of the booking for an attempt.
@@ -78,6 +99,7 @@ func (w *Worker) book(s *shard, m work.Book) {
 		w.refuse(s, m.Key, "the attempt is here already") // a booking that comes late
 		return
 	case !w.fits(m.Need):
+		w.hunger(s)
 		w.refuse(s, m.Key, "the worker has no room for it now")
 		return
 	}

@@ -53,7 +53,7 @@ func (w *Worker) message(ev Message) {
 	case work.Release:
 		if i := w.booking(m.Key); i >= 0 {
 			w.unbook(i)
-			w.beatSoon(freeDelay)
+			w.freed(s)
 		}
 	}
 }

@@ -18,7 +18,7 @@ const (
 	resendEvery = 2 * time.Second        // between two sendings of one report
 	resendBatch = 256                    // reports sent to one leader at a time
 	resendPause = 100 * time.Millisecond // before the next batch
-	freeDelay   = 100 * time.Millisecond // before other leaders hear of freed capacity
+	freeDelay   = 50 * time.Millisecond  // before leaders that were not refused hear of freed capacity
 	attachBeats = 5                      // heartbeats' time between two Attach
 )
 
@@ -44,6 +44,7 @@ type Worker struct {
 	now      time.Duration
 	draining bool
 	shards   []*shard   // by id
+	hungry   []*shard   // refused for want of room, longest waiting first
 	bookings []*booking // by the time of their lapse
 	attempts []*attempt // in order of assignment
 	used     job.Resources
