@@ -49,7 +49,7 @@ func (a *adapter) leader(ctx context.Context, on uint32, req *meshpb.JobRequest,
 			hint = ""
 		}
 		for _, p := range whom {
-			again, err := a.askOne(ctx, asked{on, p}, req, each)
+			again, err := a.askOne(ctx, asked{on, p, until}, req, each)
 			if again == nil {
 				return err
 			}
@@ -72,10 +72,12 @@ func (a *adapter) leader(ctx context.Context, on uint32, req *meshpb.JobRequest,
 	}
 }
 
-// asked is a node that is asked about a shard.
+// asked is a node that is asked about a shard, and until when it may take to
+// give a first reply.
 type asked struct {
 	shard uint32
 	peer  string
+	until time.Time
 }
 
 // askOne asks one node. A reply that only says "not me" or "not now" comes back
@@ -87,14 +89,15 @@ func (a *adapter) askOne(ctx context.Context, who asked, req *meshpb.JobRequest,
 	dialled, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go a.n.dir.whenDeposed(dialled, on, to, cancel)
-	timer := time.AfterFunc(answerTimeout, cancel) // until the first reply
+	timer := time.AfterFunc(max(time.Until(who.until), 50*time.Millisecond), cancel)
 	defer timer.Stop()
-	if _, slow := req.What.(*meshpb.JobRequest_Submit); slow {
-		timer.Reset(acceptTimeout) // the coordinator fetches inputs first
-	}
 	var inner error
 	err = a.n.links.call(dialled, to, req, func(r *meshpb.JobReply) error {
 		timer.Stop()
+		if r.Code == codeWorking {
+			timer.Reset(acceptTimeout)
+			return nil
+		}
 		if r.Code == shard.ReasonNotLeader || r.Code == shard.ReasonUnavailable {
 			again = r
 			return nil

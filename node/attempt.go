@@ -95,7 +95,9 @@ func (a *attempt) try(ctx context.Context) (*job.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.n.engine.offer(input{worker: worker.Started{Key: a.assign.Key}})
+	if err := a.n.engine.push(ctx, input{worker: worker.Started{Key: a.assign.Key}}); err != nil {
+		return nil, err
+	}
 	outcome, err := ex.Run(ctx, a.task(module, in, out))
 	if err != nil {
 		return nil, failed(job.CauseNode, "sandbox: %w", err)

@@ -85,7 +85,7 @@ func (a *adapter) Files(ctx context.Context, text string) ([]api.BlobFile, error
 // Logs implements api.Logs: from the result once there is one, from the worker
 // while the attempt runs.
 func (a *adapter) Logs(ctx context.Context, q api.LogQuery, each func(api.LogChunk) error) error {
-	for {
+	for last := 0; ; {
 		j, err := a.Describe(ctx, q.Job, false)
 		if err != nil {
 			return err
@@ -94,6 +94,10 @@ func (a *adapter) Logs(ctx context.Context, q api.LogQuery, each func(api.LogChu
 		if t == nil {
 			return api.Refuse(api.CodeNotFound, "", "the job has no task %d", q.Task)
 		}
+		if q.Attempt == 0 && last != 0 && t.Attempt != last {
+			q.Offset = 0 // another attempt prints from its own beginning
+		}
+		last = t.Attempt
 		done, err := a.logsOnce(ctx, &j, t, &q, each)
 		if done || err != nil {
 			return err

@@ -239,7 +239,7 @@ func (g *gossip) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-g.kick: // let a few more join the batch
-			time.Sleep(offerLinger)
+			pause(ctx, offerLinger)
 		case <-again.C:
 		}
 		for shard, batches := range g.dueOffers(time.Now()) {

@@ -25,6 +25,9 @@ const (
 	handOverPause = 50 * time.Millisecond
 )
 
+// codeWorking is the code of a reply that only says that another follows.
+const codeWorking = "working"
+
 // serve answers a request of another node.
 func (n *Node) serve(ctx context.Context, from peer.ID, raw []byte, reply func([]byte) error) error {
 	req := &meshpb.JobRequest{}
@@ -46,6 +49,10 @@ func (n *Node) answer(ctx context.Context, from string, req *meshpb.JobRequest, 
 	case *meshpb.JobRequest_Submit:
 		ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 		defer cancel()
+		// Fetching inputs may take a while: say at once that somebody is here.
+		if err := each(&meshpb.JobReply{Code: codeWorking}); err != nil {
+			return err
+		}
 		return each(n.accept(ctx, from, what.Submit))
 	case *meshpb.JobRequest_Cancel:
 		return each(n.serveCancel(ctx, what.Cancel))
@@ -97,7 +104,12 @@ func (n *Node) accept(ctx context.Context, from string, s *meshpb.Submit) *meshp
 	if err != nil {
 		return refusal(job.ReasonInvalid, err.Error())
 	}
-	holders, err := n.holdInputs(ctx, id, spec, append([]string{from}, s.Holders...))
+	holding, done := n.whileLeading(ctx, on)
+	holders, err := n.holdInputs(holding, id, spec, append([]string{from}, s.Holders...))
+	done()
+	if r := n.leadsReply(ctx, on); r != nil {
+		return r
+	}
 	if err != nil {
 		return refusal("inputs_unavailable", "module or inputs could not be fetched: "+err.Error())
 	}
@@ -133,6 +145,29 @@ func (n *Node) signAcceptance(a *meshpb.Acceptance) ([]byte, error) {
 		return nil, err
 	}
 	return n.key.Sign(body)
+}
+
+// whileLeading gives a context that also ends when this node no longer leads the
+// shard: a minority must not go on looking for nodes that cannot be reached.
+func (n *Node) whileLeading(ctx context.Context, id uint32) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	joined := make(chan struct{})
+	go func() {
+		defer close(joined)
+		look := time.NewTicker(200 * time.Millisecond)
+		defer look.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-look.C:
+				if n.leadsReply(ctx, id) != nil {
+					cancel()
+				}
+			}
+		}
+	}()
+	return ctx, func() { cancel(); <-joined }
 }
 
 // leadsReply returns nil if this node leads the shard, else the redirect. It

@@ -185,7 +185,11 @@ func (s *Store) get(r pebble.Reader, key []byte) ([]byte, bool, error) {
 // Scan calls each for every key with a prefix, in the order of the keys, until
 // it returns an error. Key and value are valid during the call only.
 func (s *Store) Scan(prefix []byte, each func(key, val []byte) error) error {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	bounds := &pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)}
+	if len(prefix) == 0 {
+		bounds.LowerBound = nil // pebble wants no bound rather than an empty one
+	}
+	it, err := s.db.NewIter(bounds)
 	if err != nil {
 		return fmt.Errorf("scan %s: %w", keyName(prefix), err)
 	}

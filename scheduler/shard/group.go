@@ -265,6 +265,7 @@ func (r *Replica) applyConf(e interface{ GetData() []byte }) {
 			r.do(Dismiss{To: m.Peer, ID: m.ID})
 		}
 		if m.ID == r.cfg.ID {
+			r.stepDown() // whoever waits is told
 			r.gone = true
 			r.do(Removed{})
 		}

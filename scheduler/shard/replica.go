@@ -119,7 +119,7 @@ func (r *Replica) handle(ev Event) {
 	case Read:
 		r.read(ev)
 	case Heard:
-		if r.lead != nil && r.lead.ready {
+		if r.lead != nil {
 			r.heard(ev)
 		}
 	case Directory:

@@ -8,12 +8,23 @@ import (
 	"github.com/ciro-network/ciro/scheduler/work"
 )
 
-// heard takes a worker's message.
+// heard takes a worker's message. Workers attach as soon as they hear of a new
+// leader, which may be before it is ready; a report is judged also when its
+// worker is not attached.
 func (r *Replica) heard(ev Heard) {
 	l := r.lead
-	if m, ok := ev.Msg.(work.Attach); ok {
+	switch m := ev.Msg.(type) {
+	case work.Attach:
 		r.attach(ev.From, m)
 		return
+	case work.Report:
+		if l.ready {
+			r.report(ev.From, m)
+		}
+		return
+	}
+	if !l.ready {
+		return // what stands is not known yet; it is said again
 	}
 	w := l.worker(ev.From)
 	if w == nil {
@@ -38,8 +49,6 @@ func (r *Replica) heard(ev Heard) {
 		if l.attempt(m.Key, ev.From) != nil {
 			r.do(Progressed{Worker: ev.From, Progress: m})
 		}
-	case work.Report:
-		r.report(ev.From, m)
 	}
 }
 
@@ -66,7 +75,9 @@ func (r *Replica) attach(peer string, m work.Attach) {
 		}
 	}
 	r.capacity(w, m.Free, m.FreeSlots)
-	r.reconcile(peer, m.Held)
+	if l.ready {
+		r.reconcile(peer, m.Held)
+	}
 }
 
 // capacity notes what the worker says is free, less the bookings that it had
