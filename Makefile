@@ -27,8 +27,6 @@ fuzz: ## run every fuzz target for FUZZTIME
 	  echo "$$p $$f"; go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) || exit 1; done; done
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
-e2e: ## run the end-to-end tests with real processes
-	go test -count=1 -v -run TestProcess ./cmd/ciro
 demo: build ## five processes, one is killed halfway; FAULT=worker or coordinator
 	bin/ciro demo --fault $(FAULT)
 generate: ## regenerate the protocol buffers and the example module (needs protoc)
@@ -39,6 +37,6 @@ generate-check: ## compare the generated code with what is committed, if protoc 
 	  (cd node/meshpb && PATH="$$d:$$PATH" protoc --go_out=$$d --go_opt=paths=source_relative mesh.proto) && \
 	  diff <(grep -v '^// ' $$d/mesh.pb.go) <(grep -v '^// ' node/meshpb/mesh.pb.go) && rm -rf $$d; \
 	else echo 'protoc is not installed: generated code is not compared'; fi
-.PHONY: help build test check race sim fuzz bench e2e demo generate generate-check
+.PHONY: help build test check race sim fuzz bench demo generate generate-check
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
