@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -71,16 +72,16 @@ func (n *Node) openNetwork(ctx context.Context) error {
 		return nil
 	}
 	// Already a member: the address is one more to dial, if it is ours.
-	info, _, err := splitJoin(n.cfg.Network.Join)
+	info, given, err := splitJoin(n.cfg.Network.Join)
 	if err != nil {
 		return err
 	}
-	other, err := n.fetchGenesis(ctx, info, secret)
+	other, err := n.fetchGenesis(ctx, info, cmp.Or(given, secret))
 	switch {
 	case err != nil:
 		n.log.Warn("the join address does not answer; starting with the peers known before", "address", info, "error", err)
 	case other.id != n.net.id:
-		return fmt.Errorf("%s belongs to network %s, but this data directory to %s; use another --data-dir to join that network", n.cfg.Network.Join, other, n.net)
+		return fmt.Errorf("%s belongs to network %s, but this data directory to %s; use another --data-dir to join that network", info.ID, other, n.net)
 	}
 	return nil
 }

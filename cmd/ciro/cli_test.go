@@ -19,7 +19,17 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// asProgram is the variable with which the process tests start this test binary
+// as the program itself.
+const asProgram = "TEST_RUNS_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	// A sandbox has no environment: its argument alone tells it.
+	if len(os.Args) > 1 && (os.Args[1] == sandboxCommand || os.Getenv(asProgram) != "" && !strings.HasPrefix(os.Args[1], "-test.")) {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // world is a node's interface without a node, and a console before it.
 type world struct {
