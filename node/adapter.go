@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -20,7 +19,6 @@ import (
 	"github.com/ciro-network/ciro/node/jobspec"
 	"github.com/ciro-network/ciro/node/meshpb"
 	"github.com/ciro-network/ciro/scheduler/job"
-	"github.com/ciro-network/ciro/scheduler/shard"
 )
 
 // offerLife is how long an offer of this daemon may be accepted. It also decides
@@ -35,138 +33,12 @@ const answerTimeout = 2800 * time.Millisecond
 // adapter is the node as its HTTP interface sees it.
 type adapter struct{ n *Node }
 
-// leader sends a request to the leader of a shard, following redirects, and
-// gives the replies to each. Refusals come back as *api.Refusal; when nobody
-// leads within answerTimeout it is CodeUnavailable with what is known.
-func (a *adapter) leader(ctx context.Context, on uint32, req *meshpb.JobRequest, each func(*meshpb.JobReply) error) error {
-	until := time.Now().Add(answerTimeout)
-	last := "no coordinator is known"
-	hint := ""
-	for {
-		whom := a.n.dir.whom(on, a.n.self)
-		if hint != "" {
-			whom = append([]string{hint}, slices.DeleteFunc(whom, func(p string) bool { return p == hint })...)
-			hint = ""
-		}
-		for _, p := range whom {
-			again, err := a.askOne(ctx, asked{on, p, until}, req, each)
-			if again == nil {
-				return err
-			}
-			last = again.Message
-			if again.Leader != "" && again.Leader != p {
-				hint = again.Leader
-				break
-			}
-			if ctx.Err() != nil || time.Now().After(until) {
-				break
-			}
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if time.Now().After(until) {
-			return a.unavailable(on, last)
-		}
-		pause(ctx, 50*time.Millisecond)
-	}
-}
-
-// asked is a node that is asked about a shard, and until when it may take to
-// give a first reply.
-type asked struct {
-	shard uint32
-	peer  string
-	until time.Time
-}
-
-// askOne asks one node. A reply that only says "not me" or "not now" comes back
-// as again; anything else is final. The
-// call also ends when another node turns out to lead the shard: a peer that has
-// died is noticed by the network much later than by its voters.
-func (a *adapter) askOne(ctx context.Context, who asked, req *meshpb.JobRequest, each func(*meshpb.JobReply) error) (again *meshpb.JobReply, err error) {
-	on, to := who.shard, who.peer
-	dialled, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go a.n.dir.whenDeposed(dialled, on, to, cancel)
-	timer := time.AfterFunc(max(time.Until(who.until), 50*time.Millisecond), cancel)
-	defer timer.Stop()
-	var inner error
-	err = a.n.links.call(dialled, to, req, func(r *meshpb.JobReply) error {
-		timer.Stop()
-		if r.Code == codeWorking {
-			timer.Reset(acceptTimeout)
-			return nil
-		}
-		if r.Code == shard.ReasonNotLeader || r.Code == shard.ReasonUnavailable {
-			again = r
-			return nil
-		}
-		if r.Code != "" {
-			inner = refuse(r)
-			return inner
-		}
-		inner = each(r)
-		return inner
-	})
-	switch {
-	case inner != nil:
-		return nil, inner
-	case again != nil:
-		return again, nil
-	case err != nil:
-		return &meshpb.JobReply{Code: shard.ReasonUnavailable, Message: fmt.Sprintf("%s does not answer", short(to))}, err
-	}
-	return nil, nil
-}
-
 // short is a peer id for people.
 func short(p string) string {
 	if len(p) > 12 {
 		return p[len(p)-8:]
 	}
 	return p
-}
-
-// refuse turns a refusal of another node into one of the API.
-func refuse(r *meshpb.JobReply) *api.Refusal {
-	switch r.Code {
-	case job.ReasonInvalid:
-		return api.Refuse(api.CodeInvalidSpec, "", "%s", r.Message)
-	case job.ReasonExpired:
-		return api.Refuse(api.CodeExpired, "submit the job again", "%s", r.Message)
-	case job.ReasonUnknown:
-		return api.Refuse(api.CodeUnknownJob, "ciro job list shows the known ones", "%s", r.Message)
-	case job.ReasonEnded:
-		return api.Refuse(api.CodeConflict, "", "%s", r.Message)
-	case job.ReasonBusy:
-		out := api.Refuse(api.CodeBusy, "try again in a moment", "%s", r.Message)
-		out.RetryAfter = time.Second
-		return out
-	}
-	return api.Refuse(r.Code, "", "%s", r.Message)
-}
-
-// unavailable says that a shard has no reachable leader, with what is known.
-func (a *adapter) unavailable(on uint32, last string) *api.Refusal {
-	k := a.n.dir.shard(on)
-	voters := make([]string, 0, len(k.Voters))
-	connected := a.n.dir.members(true)
-	for _, v := range k.Voters {
-		state := "unreachable"
-		if p, err := peer.Decode(v); err == nil && (v == a.n.self || connected[p].connected) {
-			state = "reachable"
-		}
-		voters = append(voters, short(v)+" "+state)
-	}
-	ago := "never heard of"
-	if !k.at.IsZero() {
-		ago = "last heard of " + time.Since(k.at).Round(100*time.Millisecond).String() + " ago"
-	}
-	r := api.Refuse(api.CodeUnavailable, "the outcome is unknown: repeat the same request, it is idempotent",
-		"shard %d has no reachable coordinator (%s); leader %s, voters [%s]; %s", on, last, ago, strings.Join(voters, ", "), "a majority must be reachable")
-	r.RetryAfter = time.Second
-	return r
 }
 
 // Submit implements api.Jobs.
@@ -321,51 +193,6 @@ func (a *adapter) resolve(ctx context.Context, text string) (job.ID, error) {
 		copy(id[:], s)
 	}
 	return id, nil
-}
-
-// everyLeader asks the leaders of all shards in parallel and returns the shards
-// for which none answered. each is called from one goroutine at a time.
-func (a *adapter) everyLeader(ctx context.Context, req *meshpb.JobRequest, each func(*meshpb.JobReply) error) []int {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	answered := map[uint32]bool{}
-	var mu sync.Mutex
-	for range 2 { // once more for shards whose leader was stale
-		leaders := map[string]bool{}
-		for _, k := range a.n.dir.all() {
-			if k.Leader != "" && !answered[k.Shard] {
-				leaders[k.Leader] = true
-			}
-		}
-		var wg sync.WaitGroup
-		for p := range leaders {
-			wg.Go(func() {
-				r, err := a.n.links.one(ctx, p, req)
-				if err != nil || r.Code != "" {
-					return
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				if each(r) == nil {
-					for _, s := range r.Shards {
-						answered[s] = true
-					}
-				}
-			})
-		}
-		wg.Wait()
-		if len(answered) == int(a.n.net.gen.Shards) || ctx.Err() != nil {
-			break
-		}
-		pause(ctx, 100*time.Millisecond)
-	}
-	var missing []int
-	for id := range a.n.net.gen.Shards {
-		if !answered[id] {
-			missing = append(missing, int(id))
-		}
-	}
-	return missing
 }
 
 // List implements api.Jobs. Pages follow the submission time, newest first; the
