@@ -91,6 +91,9 @@ func (r *Reader) Fail(err error) {
 // Err returns the first error so far.
 func (r *Reader) Err() error { return r.err }
 
+// Left returns how many bytes have not been read; none after an error.
+func (r *Reader) Left() int { return len(r.b) }
+
 // Close returns the first error, or ErrTrailing when bytes are left.
 func (r *Reader) Close() error {
 	if r.err == nil && len(r.b) > 0 {

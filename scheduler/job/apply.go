@@ -2,6 +2,7 @@ package job
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -39,6 +40,7 @@ func (s *State) Apply(index, term uint64, cmd *Command) Outcome {
 	s.Index = index
 	s.Time = max(s.Time, cmd.At)
 	a := &applying{State: s, term: term, cmd: cmd}
+	s.encoding.keep(s.Jobs[cmd.Job])
 	switch cmd.Op {
 	case OpAccept:
 		a.out.Reason = a.accept()
@@ -94,6 +96,7 @@ func (a *applying) accept() string {
 	}
 	a.Bytes += size
 	a.Jobs[id] = j
+	a.order = append(a.order, j)
 	a.out.Job = j
 	a.event(j, Event{Kind: EventAccepted})
 	return ""
@@ -310,6 +313,7 @@ func (a *applying) end(j *Job, to JobState, reason string) {
 	if to == Completed && j.State == Pending {
 		return
 	}
+	a.encoding.keep(j) // a sweep's command names no job
 	if !j.moveJob(to) {
 		return
 	}
@@ -326,7 +330,8 @@ func (a *applying) end(j *Job, to JobState, reason string) {
 
 // sweep lets deadlines pass and forgets what is due, in order of acceptance.
 func (a *applying) sweep() {
-	for _, j := range a.SortedJobs() {
+	a.encoding.keepTail()
+	for _, j := range a.order {
 		d := j.Spec.Policy.Deadline
 		switch {
 		case !j.State.Terminal() && d > 0 && a.Time > j.Accepted+d.Milliseconds():
@@ -339,6 +344,7 @@ func (a *applying) sweep() {
 			}
 		}
 	}
+	a.order = slices.DeleteFunc(a.order, func(j *Job) bool { return a.Jobs[j.ID] != j })
 	// any order: each entry is judged alone
 	for id, until := range a.Tombstones {
 		if a.Time > until {

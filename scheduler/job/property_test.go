@@ -199,7 +199,7 @@ func TestReplicasAgree(t *testing.T) {
 		}
 	})
 	for op := OpAccept; op <= OpSweep; op++ {
-		if took[op] == 0 {
+		if took[op] == 0 && !testing.Short() { // a short run draws too little to tell
 			t.Errorf("no command %d ever took effect: the draws are poor", op)
 		}
 	}

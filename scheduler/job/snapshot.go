@@ -3,6 +3,7 @@ package job
 import (
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 
 	"github.com/ciro-network/ciro/scheduler/codec"
@@ -11,8 +12,20 @@ import (
 const stateVersion = 1
 
 // Encode returns the state's one binary form: equal states give equal bytes.
+// StartEncoding gives the same bytes in pieces.
 func (s *State) Encode() []byte {
 	var w codec.Writer
+	jobs := s.SortedJobs()
+	s.putHead(&w, len(jobs))
+	for _, j := range jobs {
+		putJob(&w, j)
+	}
+	s.tail(s.Events).put(&w, math.MaxInt)
+	return w.Data()
+}
+
+// putHead writes what stands before the jobs.
+func (s *State) putHead(w *codec.Writer, jobs int) {
 	w.Uint(stateVersion)
 	w.Int(s.Time)
 	w.Uint(s.Index)
@@ -25,53 +38,74 @@ func (s *State) Encode() []byte {
 		w.String(m.Peer)
 		w.Fixed(be64(m.Incarnation))
 	}
-	jobs := s.SortedJobs()
-	w.Uint(uint64(len(jobs)))
-	for _, j := range jobs {
-		putJob(&w, j)
-	}
-	ids := make([]ID, 0, len(s.Tombstones))
-	// any order: sorted below
-	for id := range s.Tombstones {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, func(a, b ID) int { return slices.Compare(a[:], b[:]) })
-	w.Uint(uint64(len(ids)))
-	for _, id := range ids {
-		w.Fixed(id[:])
-		w.Int(s.Tombstones[id])
-	}
-	w.Uint(uint64(len(s.Events)))
-	for i := range s.Events {
-		putEvent(&w, &s.Events[i])
-	}
-	return w.Data()
+	w.Uint(uint64(jobs))
 }
 
-// DecodeState reads a state.
+// tail is what stands behind the jobs, as it was at one moment: tombstones by
+// the first byte of their ids, which are hashes, so that each group is short
+// when it is sorted; and the events, of which none ever changes.
+type tail struct {
+	begun  bool
+	count  int // of tombstones
+	graves [256][]grave
+	next   int // of graves
+	events []Event
+}
+
+type grave struct {
+	id    ID
+	until int64
+}
+
+func (s *State) tail(events []Event) *tail {
+	t := &tail{count: len(s.Tombstones), events: events}
+	// any order: sorted when they are written
+	for id, until := range s.Tombstones {
+		t.graves[id[0]] = append(t.graves[id[0]], grave{id, until})
+	}
+	return t
+}
+
+// put writes about limit bytes and says whether there is more.
+func (t *tail) put(w *codec.Writer, limit int) bool {
+	if !t.begun {
+		w.Uint(uint64(t.count))
+		t.begun = true
+	}
+	for ; t.next < len(t.graves); t.next++ {
+		if len(w.Data()) >= limit {
+			return true
+		}
+		slices.SortFunc(t.graves[t.next], func(a, b grave) int { return slices.Compare(a.id[:], b.id[:]) })
+		for _, g := range t.graves[t.next] {
+			w.Fixed(g.id[:])
+			w.Int(g.until)
+		}
+		if t.graves[t.next] = nil; t.next == len(t.graves)-1 {
+			w.Uint(uint64(len(t.events)))
+		}
+	}
+	for len(t.events) > 0 && len(w.Data()) < limit {
+		putEvent(w, &t.events[0])
+		t.events = t.events[1:]
+	}
+	return len(t.events) > 0
+}
+
+// DecodeState reads a state. A Decoder does the same in pieces.
 func DecodeState(b []byte) (*State, error) {
-	r := codec.NewReader(b)
-	if v := r.Uint(); v != stateVersion && r.Err() == nil {
-		return nil, fmt.Errorf("state version %d is not known here; this node speaks %d, update it", v, stateVersion)
+	d := NewDecoder(b)
+	for {
+		if s, err := d.Next(len(b)); s != nil || err != nil {
+			return s, err
+		}
 	}
-	s := NewState(Member{})
-	s.Members = map[uint64]Member{}
-	s.Time, s.Index, s.NextID, s.Noops = r.Int(), r.Uint(), r.Uint(), r.Uint()
-	if err := s.getTables(r); err != nil {
-		return nil, fmt.Errorf("state: %w", err)
-	}
-	for range r.Count(MaxEvents) {
-		s.Events = append(s.Events, getEvent(r))
-	}
-	if err := r.Close(); err != nil {
-		return nil, fmt.Errorf("state: %w", err)
-	}
-	return s, nil
 }
 
-// getTables reads members, jobs and tombstones, each of which must ascend, so
-// that a state has one form only.
-func (s *State) getTables(r *codec.Reader) error {
+// getHead reads what stands before the jobs and returns their number. Members,
+// jobs and tombstones must ascend, so that a state has one form only.
+func (s *State) getHead(r *codec.Reader) (jobs int) {
+	s.Time, s.Index, s.NextID, s.Noops = r.Int(), r.Uint(), r.Uint(), r.Uint()
 	for i, last := range counted(r, 1<<20) {
 		m := Member{ID: r.Uint(), Peer: r.String(maxPeerText), Incarnation: fromBE64(r.Fixed(8))}
 		if i > 0 && m.ID <= *last {
@@ -79,27 +113,7 @@ func (s *State) getTables(r *codec.Reader) error {
 		}
 		s.Members[m.ID], *last = m, m.ID
 	}
-	for i, last := range counted(r, 1<<24) {
-		j, err := getJob(r)
-		if err != nil {
-			return err
-		}
-		if _, twice := s.Jobs[j.ID]; twice || i > 0 && j.Index <= *last {
-			r.Fail(fmt.Errorf("%w: jobs do not ascend", codec.ErrForm))
-		}
-		s.Jobs[j.ID], *last = j, j.Index
-		s.Bytes += j.size()
-	}
-	var last ID
-	for i := range counted(r, 1<<24) {
-		var id ID
-		copy(id[:], r.Fixed(32))
-		if i > 0 && slices.Compare(id[:], last[:]) <= 0 {
-			r.Fail(fmt.Errorf("%w: tombstones do not ascend", codec.ErrForm))
-		}
-		s.Tombstones[id], last = r.Int(), id
-	}
-	return r.Err()
+	return r.Count(1 << 24)
 }
 
 // counted yields the places of a list, at most limit of them, until r fails,

@@ -266,8 +266,10 @@ type State struct {
 	Members    map[uint64]Member
 	NextID     uint64 // the next replica id
 	Events     []Event
-	Bytes      int64  // approximate size of Jobs
-	Noops      uint64 // commands that no longer matched
+	Bytes      int64    // approximate size of Jobs
+	Noops      uint64   // commands that no longer matched
+	order      []*Job   // Jobs in the order of their acceptance
+	encoding   *Encoder // nil, or the pieces of an earlier moment that are still to be written
 }
 
 // NewState returns an empty state with the founder as its only member.
@@ -279,15 +281,7 @@ func NewState(founder Member) *State {
 }
 
 // SortedJobs returns all jobs in the order of their acceptance.
-func (s *State) SortedJobs() []*Job {
-	out := make([]*Job, 0, len(s.Jobs))
-	// any order: sorted below
-	for _, j := range s.Jobs {
-		out = append(out, j)
-	}
-	slices.SortFunc(out, func(a, b *Job) int { return cmp.Compare(a.Index, b.Index) })
-	return out
-}
+func (s *State) SortedJobs() []*Job { return slices.Clone(s.order) }
 
 // SortedMembers returns the members by replica id.
 func (s *State) SortedMembers() []Member {
