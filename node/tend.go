@@ -15,10 +15,9 @@ import (
 )
 
 const (
-	tendEvery    = time.Second
-	refreshEvery = 5  // tends between two full reports of the shards led
-	peersEvery   = 30 // tends between two writings of the known peers
-	unpinEvery   = 600
+	tendEvery  = time.Second
+	peersEvery = 30 // tends between two writings of the known peers
+	unpinEvery = 600
 	// handOverTimeout bounds the wait for others to lead; when all nodes stop at
 	// once nobody can.
 	handOverTimeout = 3 * time.Second
@@ -30,12 +29,13 @@ func (n *Node) tend(ctx context.Context) error {
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
 	said := map[uint32]*meshpb.ShardReport{}
+	refresh := int(placement.RefreshEvery(n.net.gen.Shards) / tendEvery)
 	guarded := map[string]bool{}
 	for round := 0; ; round++ {
 		n.tellReplicas(ctx)
 		n.protect(ctx, guarded)
 		n.greetMissed()
-		n.report(ctx, said, round%refreshEvery == 0)
+		n.report(ctx, said, round%refresh == 0)
 		if round%peersEvery == peersEvery-1 {
 			if err := n.store.PutPeers(n.host.KnownPeers()); err != nil {
 				n.log.Warn("cannot store the known peers", "error", err)

@@ -18,6 +18,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // Attachment of workers to shards.
@@ -123,4 +124,16 @@ func Attach(network, worker string, shards uint32) []uint32 {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// refreshes are the full reports of leaderships that a node hears per second, at
+// most: what it hears without any role does not grow with the mesh.
+const refreshes = 4
+
+// RefreshEvery returns how often a leader says again what it leads though
+// nothing has changed, for those who have missed it: every five seconds, less
+// often where there are so many shards that this would be more than refreshes
+// reports a second.
+func RefreshEvery(shards uint32) time.Duration {
+	return max(5*time.Second, time.Duration(shards)*time.Second/refreshes)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -186,5 +187,13 @@ func TestPreferredKeepsTheBound(t *testing.T) {
 	}
 	if !exceeded {
 		t.Error("the bound was never needed")
+	}
+}
+
+func TestRefreshEvery(t *testing.T) {
+	for shards, want := range map[uint32]time.Duration{1: 5 * time.Second, 16: 5 * time.Second, 100: 25 * time.Second, 1024: 256 * time.Second} {
+		if got := RefreshEvery(shards); got != want {
+			t.Errorf("%d shards: %v, want %v", shards, got, want)
+		}
 	}
 }

@@ -99,19 +99,68 @@ func (o *oracle) crashed(n *node) {
 // is what the log makes, nothing acknowledged is missing, and a leader can say
 // of every job what it waits for.
 func (o *oracle) scan() {
-	for s, l := range o.shards {
-		for _, n := range o.w.nodes {
-			if n.up && n.hosts[s] != nil && !n.hosts[s].syncing {
-				o.scanReplica(l, n.hosts[s])
-			}
-		}
-		// any order: each job is judged alone, and one violation is enough
-		for id, a := range l.acked {
-			if j := l.state.Jobs[id]; j == nil || j.Index != a.Index {
-				o.w.violate("G1", "job %s was accepted at index %d and is gone", id.Short(), a.Index)
-			}
+	for s := range o.shards {
+		o.scanShard(s)
+	}
+}
+
+// scanSome is scan, spread over so many calls that one looks at no more than
+// about scanJobs jobs: all of a small world, a part of a large one.
+func (o *oracle) scanSome() {
+	for left := scanJobs; left > 0; {
+		s := o.next % len(o.shards)
+		left -= len(o.w.members[s]) * (1 + len(o.shards[s].state.Jobs) + len(o.shards[s].state.Events)/4)
+		o.scanShard(s)
+		if o.next++; o.next%len(o.shards) == 0 {
+			return
 		}
 	}
+}
+
+// scanJobs bounds a part of a scan, maxHashes what is remembered of states.
+const (
+	scanJobs  = 3000
+	maxHashes = 1 << 16
+)
+
+func (o *oracle) scanShard(s int) {
+	l := o.shards[s]
+	for _, n := range o.w.members[s] {
+		if n.up && n.hosts[s] != nil && !n.hosts[s].syncing {
+			o.scanReplica(l, n.hosts[s])
+		}
+	}
+	// any order: each job is judged alone, and one violation is enough
+	for id, a := range l.acked {
+		switch j := l.state.Jobs[id]; {
+		case j != nil && j.Index == a.Index:
+		case j == nil && o.mayForget(l, id):
+			delete(l.acked, id) // had its time
+		default:
+			o.w.violate("G1", "job %s was accepted at index %d and is gone", id.Short(), a.Index)
+		}
+	}
+}
+
+// ended counts a job's end and notes how long it has to be kept.
+func (o *oracle) ended(l *ledger, e *job.Event) {
+	switch e.Kind {
+	case job.EventCompleted:
+		o.w.report.Completed++
+	case job.EventFailed:
+		o.w.report.Failed++
+	default:
+		o.w.report.Cancelled++
+	}
+	if j := l.state.Jobs[e.Job]; j != nil {
+		o.due[e.Job] = j.KeptUntil()
+	}
+}
+
+// mayForget says whether a job has ended and had its retention.
+func (o *oracle) mayForget(l *ledger, id job.ID) bool {
+	due, ended := o.due[id]
+	return ended && l.state.Time > due
 }
 
 func (o *oracle) scanReplica(l *ledger, h *host) {
@@ -124,6 +173,9 @@ func (o *oracle) scanReplica(l *ledger, h *host) {
 		o.w.violate("replicas", "%s shard %d has another state at index %d than was seen before", h.n.name, h.shard, st.Index)
 	}
 	l.hashes[st.Index] = hash
+	if len(l.hashes) > maxHashes {
+		clear(l.hashes) // the replicas are far beyond most of them
+	}
 	if st.Index == l.state.Index {
 		l.state.Members, l.state.NextID = st.Members, st.NextID
 		if stateHash(l.state) != hash {
@@ -158,23 +210,6 @@ func (o *oracle) unfinished() {
 			w.violate("G8", "job %s is %s %v after the last fault: %s %s", e.id.Short(), j.State, settleBound, code, sentence)
 		case !e.done:
 			w.violate("G8", "the client of job %s has no answer %v after the last fault", e.id.Short(), settleBound)
-		}
-	}
-}
-
-// tally counts how jobs ended.
-func (o *oracle) tally() {
-	for _, l := range o.shards {
-		// any order: only counted
-		for _, j := range l.state.Jobs {
-			switch j.State {
-			case job.Completed:
-				o.w.report.Completed++
-			case job.Failed:
-				o.w.report.Failed++
-			case job.Cancelled:
-				o.w.report.Cancelled++
-			}
 		}
 	}
 }

@@ -21,6 +21,7 @@ type client struct {
 	jobs   []*errand
 	tokens map[uint64]*request
 	next   uint64
+	ended  int // of jobs, from the first on, that need no more looking at
 }
 
 // errand is one job that the client wants done.
@@ -55,6 +56,7 @@ const (
 	askSubmit askKind = iota
 	askCancel
 	askRead
+	askOverheard // a submission that came by gossip: nobody waits for the answer
 )
 
 func newClient(w *world) *client {
@@ -81,15 +83,8 @@ func (c *client) draw() *errand {
 	if w.chance(0.05) {
 		spec.Policy.Deadline = 6 * time.Second
 	}
-	o := &job.Offer{
-		Network: w.network, ClientKey: make([]byte, 32), NotAfter: epoch + (2 * time.Hour).Milliseconds(), Spec: spec.Encode(),
-		Signature: make([]byte, 64),
-	}
-	for i := range o.Nonce {
-		o.Nonce[i] = byte(w.rng.Uint32())
-	}
-	e := &errand{id: o.ID(), offer: o.Encode(), repeats: max(0, w.rng.IntN(4)-1)}
-	e.shard = e.id.Shard(uint32(w.cfg.Shards))
+	e := c.errand(spec, 2*time.Hour)
+	e.repeats = max(0, w.rng.IntN(4)-1)
 	if w.chance(0.12) {
 		e.cancel = 1
 	}
@@ -101,6 +96,9 @@ func (c *client) begin() {
 	w := c.w
 	for _, e := range c.jobs {
 		w.later(w.between(500*time.Millisecond, max(time.Second, w.cfg.Duration*3/4)), func() { c.ask(e, askSubmit) })
+	}
+	if w.cfg.Rate > 0 {
+		w.later(3*time.Second, c.stream)
 	}
 	w.later(w.between(time.Second, 2*time.Second), c.look)
 }
@@ -132,12 +130,15 @@ func (c *client) ask(e *errand, kind askKind) {
 	if !door.up {
 		return
 	}
+	if kind == askSubmit && !e.accepted {
+		c.announce(door, e)
+	}
 	to := w.byName(door.dir[e.shard].leader)
 	if to == nil {
 		to = w.nodes[w.rng.IntN(len(w.nodes))]
 	}
 	floor := w.oracle.floor(e.shard)
-	w.send(door, to, len(e.offer)+64, func() {
+	w.send(KindClient, door, to, len(e.offer)+64, func() {
 		h := to.hosts[e.shard]
 		if h == nil || c.tokens[token] != nil {
 			return
@@ -151,7 +152,7 @@ func (c *client) ask(e *errand, kind askKind) {
 func (c *client) give(token uint64, h *host) {
 	r := c.tokens[token]
 	switch r.kind {
-	case askSubmit:
+	case askSubmit, askOverheard:
 		h.step(shard.Submit{Token: token, Offer: r.errand.offer, Holders: []string{h.n.name}})
 	case askCancel:
 		h.step(shard.Cancel{Token: token, Job: r.errand.id, Why: "no longer wanted"})
@@ -192,10 +193,13 @@ func (c *client) replied(h *host, a shard.Reply) {
 		if at := h.rep.State().Index; at < r.floor {
 			w.violate("read", "%s shard %d answers a read at index %d; %d was acknowledged before it", h.n.name, h.shard, at, r.floor)
 		}
-	case r.kind == askSubmit && a.Answer.Reason == "":
+	case (r.kind == askSubmit || r.kind == askOverheard) && a.Answer.Reason == "":
 		w.oracle.acknowledged(r.errand, a.Answer)
 	}
-	w.send(h.n, r.door, 128, func() { c.hear(r, a) })
+	if r.kind == askOverheard {
+		return
+	}
+	w.send(KindClient, h.n, r.door, 128, func() { c.hear(r, a) })
 }
 
 // hear is the client's end of an answer.
@@ -238,18 +242,4 @@ func (c *client) accepted(e *errand, a shard.Answer) {
 	default:
 		e.done = true
 	}
-}
-
-// finished says whether every errand is over and every job has ended.
-func (c *client) finished() bool {
-	for _, e := range c.jobs {
-		if !e.done {
-			return false
-		}
-		j := c.w.oracle.shards[e.shard].state.Jobs[e.id]
-		if j == nil || !j.State.Terminal() {
-			return false
-		}
-	}
-	return true
 }

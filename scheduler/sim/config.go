@@ -24,12 +24,16 @@ type Faults struct {
 // bit.
 type Config struct {
 	Seed     uint64
-	Nodes    int           // default 5, at most 256
-	Shards   int           // default 2, at most 64
+	Nodes    int           // default 5, at most 20,000
+	Shards   int           // default 2, at most 1024
 	Jobs     int           // default 8
+	Rate     float64       // jobs of one task per second, all the time, instead of Jobs at random; 0: none, at most 10,000
 	Duration time.Duration // virtual time under faults, default 12 s
 	Faults   Faults
-	Mutation string // one of Mutations, "" for none: a planted bug that must be found
+
+	Bystanders    int    // nodes that have no role, of Nodes, default 0
+	SnapshotEvery uint64 // entries between two snapshots of a shard, default 48
+	Mutation      string // one of Mutations, "" for none: a planted bug that must be found
 }
 
 // The planted bugs. Each breaks, around the unchanged cores, a rule that the
@@ -59,6 +63,10 @@ func or[T comparable](v, def T) T {
 func (c Config) withDefaults() Config {
 	c.Nodes, c.Shards, c.Jobs = or(c.Nodes, 5), or(c.Shards, 2), or(c.Jobs, 8)
 	c.Duration = or(c.Duration, 12*time.Second)
+	c.SnapshotEvery = or(c.SnapshotEvery, 48)
+	if c.Rate > 0 {
+		c.Jobs = 0
+	}
 	c.Faults.MinDelay = or(c.Faults.MinDelay, 500*time.Microsecond)
 	c.Faults.Gap = or(c.Faults.Gap, 500*time.Millisecond)
 	c.Faults.MaxDelay = max(c.Faults.MaxDelay, c.Faults.MinDelay)
@@ -69,10 +77,16 @@ func (c Config) withDefaults() Config {
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	switch {
-	case c.Nodes < 1 || c.Nodes > 256:
-		return fmt.Errorf("nodes: %d is outside 1..256", c.Nodes)
-	case c.Shards < 1 || c.Shards > 64:
-		return fmt.Errorf("shards: %d is outside 1..64", c.Shards)
+	case c.Nodes < 1 || c.Nodes > 20_000:
+		return fmt.Errorf("nodes: %d is outside 1..20000", c.Nodes)
+	case c.Bystanders < 0 || c.Bystanders >= c.Nodes:
+		return fmt.Errorf("bystanders: %d is outside 0..%d; at least one node needs a role", c.Bystanders, c.Nodes-1)
+	case c.Nodes > maxPartitioned && c.Faults.Partitions:
+		return fmt.Errorf("nodes: %d are too many for partitions, which are drawn for at most %d", c.Nodes, maxPartitioned)
+	case c.Shards < 1 || c.Shards > 1024:
+		return fmt.Errorf("shards: %d is outside 1..1024", c.Shards)
+	case c.Rate < 0 || c.Rate > 10_000:
+		return fmt.Errorf("rate: %v is outside 0..10000", c.Rate)
 	case c.Jobs < 0 || c.Jobs > 100_000:
 		return fmt.Errorf("jobs: %d is outside 0..100000", c.Jobs)
 	case c.Duration < 0:

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
@@ -39,7 +41,7 @@ func (d *logDisk) write(p shard.Persist) {
 	}
 	if p.Snapshot != nil && p.SnapshotIndex > d.index {
 		cut := min(p.SnapshotIndex-d.index, uint64(len(d.entries)))
-		d.entries = append([][]byte(nil), d.entries[cut:]...)
+		d.entries = slices.Clone(d.entries[cut:])
 		d.snap, d.index = p.Snapshot, p.SnapshotIndex
 	}
 	for i, e := range p.Entries {
@@ -47,7 +49,11 @@ func (d *logDisk) write(p shard.Persist) {
 		if at <= d.index {
 			continue
 		}
-		d.entries = append(d.entries[:at-d.index-1:at-d.index-1], e)
+		keep := at - d.index - 1
+		if keep < uint64(len(d.entries)) {
+			d.entries = slices.Clone(d.entries[:keep]) // a replica may have been given what is overwritten
+		}
+		d.entries = append(d.entries, e)
 	}
 }
 

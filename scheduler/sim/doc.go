@@ -25,10 +25,36 @@
 // Each node performs the actions of its cores as package shard asks: a batch
 // with a Persist is synced before anything behind it leaves, and a crash in
 // between loses all of it or none. Messages go through their encodings, so that
-// cores share nothing. Who leads a shard is gossiped every second and on every
-// change. A node answers a probe with a random incarnation that it has stored,
+// cores share nothing. A node answers a probe with a random incarnation that it has stored,
 // makes a replica only on an invitation that names it, and leaves a tombstone
 // where a replica was removed.
+//
+// # Gossip
+//
+// Topics have the subscribers that they have in the mesh: everybody hears who
+// leads what, and only those who hold a replica of a shard hear its offers and
+// its workers' capabilities. A node publishes one report a second at most on what
+// it leads: changes at once, everything again after placement.RefreshEvery; a
+// worker its capabilities every five minutes to the shards that it serves; the
+// door of a submission its offer, beside the straight way to the leader. A node
+// that starts asks three others who leads what.
+//
+// The router is not simulated but modelled, with these assumptions:
+//
+//   - an author sends to all subscribers that it is connected to, each of them to
+//     seven more, and so on; a message takes as many hops to a subscriber, chosen
+//     at random, as such a flood takes to reach that many, and each hop's delay is
+//     drawn for that subscriber;
+//   - each link of a topic's mesh of degree eight carries 1.24 copies of every
+//     message, with 250 bytes of envelope, and its id is offered 24 times;
+//   - who misses a message (Faults.Loss, for each subscriber) asks for it after
+//     the next heartbeats of the router, four times at most;
+//   - a partition severs author and subscriber whatever ways around there are;
+//   - in a mesh of more than 301 nodes each is connected to 300 at random, and
+//     those are the candidates that a leader knows. Connections are judged once a
+//     second, and one that is silent for 3.5 s is lost.
+//
+// Messages to many are delivered in slices of five milliseconds.
 //
 // # The oracle
 //
@@ -48,8 +74,9 @@
 //     what was acknowledged before them, and no worker promises what it has not
 //     (worker.Check).
 //
-// Once a second all replicas are hashed: equal indexes have equal states, which
-// are what the log makes, and a leader can say of every job what it waits for.
+// Once a second replicas are hashed, all of a small world, a part of a large one
+// in turn: equal indexes have equal states, which are what the log makes, and a
+// leader can say of every job what it waits for.
 // At the end (G8) every accepted job has ended, at most 90 s after the last
 // fault. G5 and G6 are measured: Samples.
 //
@@ -59,10 +86,15 @@
 // around the unchanged cores, in the shell, the disk or the network. Each of
 // Mutations is found within 500 seeds; a test proves it.
 //
+// # Scale
+//
+// Config.Rate makes a steady load of jobs of one task, of which short offers let
+// ended ones leave the state; Config.Bystanders are nodes without a role.
+// Report.Traffic says what nodes of each class send and receive per second, by
+// kind, and Report.Sizes how large logs and states are.
+//
 // # Limits
 //
-// Gossip reaches all nodes directly, so its cost grows with the square of their
-// number; a few hundred nodes are what one run bears. Workers do not lie, but
-// for mutations. Streams keep no order and lose single messages, which is harsher
-// than what the mesh runs on.
+// Workers do not lie, but for mutations. Streams keep no order and lose single
+// messages, which is harsher than what the mesh runs on.
 package sim

@@ -71,7 +71,7 @@ func (w *world) crash(n *node, wiped bool) {
 // calm says whether nothing is amiss but, perhaps, one node.
 func (w *world) calm(but *node) bool {
 	for i, n := range w.nodes {
-		if n != but && (!n.up || n.paused > w.now) || slices.Contains(w.blocked[i], true) {
+		if n != but && (!n.up || n.paused > w.now) || w.blocked != nil && slices.Contains(w.blocked[i], true) {
 			return false
 		}
 	}

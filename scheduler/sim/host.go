@@ -26,8 +26,7 @@ type host struct {
 // open makes the replica of a shard from what is on disk.
 func (n *node) open(s uint32) {
 	w, d := n.w, &n.disk.shards[s]
-	cfg := shard.Config{Shard: s, Network: w.network, ID: d.id, Self: n.name, Params: params}
-	cfg.Params.Seed = w.cfg.Seed
+	cfg := shard.Config{Shard: s, Network: w.network, ID: d.id, Self: n.name, Params: w.cfg.params()}
 	d.log.fill(&cfg)
 	rep, err := shard.New(cfg, n.moment())
 	if err != nil {
@@ -40,7 +39,10 @@ func (n *node) open(s uint32) {
 			h.seen[at] = e
 		}
 	}
-	n.hosts[s] = h
+	n.hosts[s], n.voted = h, true
+	if !slices.Contains(w.members[s], n) {
+		w.members[s] = append(w.members[s], n)
+	}
 	h.step(shard.Tick{})
 }
 
@@ -49,6 +51,7 @@ func (n *node) close(s uint32, tomb uint64) {
 	d := &n.disk.shards[s]
 	d.tomb, d.id, d.incarnation, d.log = max(d.tomb, tomb), 0, 0, logDisk{}
 	n.hosts[s] = nil
+	n.w.members[s] = slices.DeleteFunc(n.w.members[s], func(m *node) bool { return m == n })
 }
 
 func (n *node) moment() shard.Now {
@@ -198,7 +201,7 @@ func (h *host) act(a shard.Action) {
 		w.printf("%s shard %d replica %d sees term %d leader %q mine %v voters %v learners %v",
 			h.n.name, h.shard, h.rep.ID(), a.Term, a.Leader, a.Mine, a.Voters, a.Learners)
 		if a.Mine {
-			w.announce(h)
+			h.n.report()
 		}
 	case shard.Removed:
 		w.printf("%s shard %d: replica %d is removed", h.n.name, h.shard, h.rep.ID())

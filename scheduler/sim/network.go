@@ -11,14 +11,20 @@ import (
 	"github.com/ciro-network/ciro/scheduler/worker"
 )
 
+// maxPartitioned is the number of nodes up to which a world has partitions.
+const maxPartitioned = 2048
+
+// cut says whether nothing gets from one node to another now.
+func (w *world) cut(from, to *node) bool { return w.blocked != nil && w.blocked[from.index][to.index] }
+
 // send carries something from one node to another, if the network lets it.
 // Messages overtake each other.
-func (w *world) send(from, to *node, size int, arrive func()) bool {
-	w.report.Messages++
-	w.report.Bytes += uint64(size)
-	if w.blocked[from.index][to.index] || !w.healed && w.chance(w.cfg.Faults.Loss) {
+func (w *world) send(kind Kind, from, to *node, size int, arrive func()) bool {
+	from.count(kind, size)
+	if w.cut(from, to) || !w.healed && w.chance(w.cfg.Faults.Loss) {
 		return false
 	}
+	to.count(kind, size)
 	w.deliver(from, to, arrive)
 	if !w.healed && w.chance(w.cfg.Faults.Duplicate) {
 		w.deliver(from, to, arrive)
@@ -27,6 +33,11 @@ func (w *world) send(from, to *node, size int, arrive func()) bool {
 }
 
 func (w *world) deliver(from, to *node, arrive func()) {
+	w.push(occurrence{at: w.now + w.latency(from, to), node: to, from: from, run: arrive})
+}
+
+// latency draws the time from one node to another.
+func (w *world) latency(from, to *node) time.Duration {
 	d := w.between(w.cfg.Faults.MinDelay, w.cfg.Faults.MaxDelay)
 	if w.chance(0.02) {
 		d *= 5
@@ -34,11 +45,7 @@ func (w *world) deliver(from, to *node, arrive func()) {
 	if from == to {
 		d = 50 * time.Microsecond
 	}
-	w.push(occurrence{at: w.now + d, node: to, run: func() {
-		if !w.blocked[from.index][to.index] {
-			arrive()
-		}
-	}})
+	return d
 }
 
 // raft carries a Raft message to the other replica's node.
@@ -46,7 +53,7 @@ func (w *world) raft(h *host, a shard.Send) {
 	to := w.byName(a.To)
 	ev := shard.Received{From: h.n.name, Data: a.Data}
 	w.note("raft", h.n.index, to.index, a.Data)
-	if !w.send(h.n, to, len(a.Data), func() { to.receive(h.shard, ev) }) && w.cfg.Mutation == ForgedAck {
+	if !w.send(KindRaft, h.n, to, len(a.Data), func() { to.receive(h.shard, ev) }) && w.cfg.Mutation == ForgedAck {
 		w.forgeAck(h, a)
 	}
 }
@@ -87,7 +94,7 @@ func (w *world) toWorker(h *host, a shard.Work) {
 		data = w.forgeAssign(h, b)
 	}
 	from, s := h.n.name, h.shard
-	w.send(h.n, to, len(data), func() {
+	w.send(KindWork, h.n, to, len(data), func() {
 		m, err := work.Decode(data)
 		if err != nil {
 			w.violate("codec", "leader's message: %v", err)
@@ -118,7 +125,7 @@ func (w *world) toLeader(n *node, a worker.Send) {
 	}
 	data := work.Encode(msg)
 	w.note("work", n.index, to.index, data)
-	w.send(n, to, len(data), func() {
+	w.send(KindWork, n, to, len(data), func() {
 		m, err := work.Decode(data)
 		if err != nil {
 			w.violate("codec", "worker's message: %v", err)
@@ -128,15 +135,6 @@ func (w *world) toLeader(n *node, a worker.Send) {
 	})
 }
 
-// announce tells all nodes at once who leads.
-func (w *world) announce(h *host) {
-	l := []leadership{{h.shard, view{h.led.Term, h.n.name, h.led.Voters}}}
-	n := h.n
-	for _, m := range w.nodes {
-		w.send(n, m, 64, func() { m.gossip(n.index, l) })
-	}
-}
-
 // group performs what concerns the group's membership, as a node's shell does.
 func (w *world) group(h *host, a shard.Action) {
 	from, s := h.n, h.shard
@@ -144,14 +142,14 @@ func (w *world) group(h *host, a shard.Action) {
 	case shard.Probe:
 		to := w.byName(a.To)
 		w.printf("%s shard %d probes %s", from.name, s, to.name)
-		w.send(from, to, 16, func() { to.probed(s, from) })
+		w.send(KindGroup, from, to, 16, func() { to.probed(s, from) })
 	case shard.Invite:
 		to := w.byName(a.To)
-		w.send(from, to, 32, func() { to.invited(s, from, a) })
+		w.send(KindGroup, from, to, 32, func() { to.invited(s, from, a) })
 	case shard.Dismiss:
 		to := w.byName(a.To)
 		w.printf("%s shard %d dismisses replica %d of %s", from.name, s, a.ID, to.name)
-		w.send(from, to, 24, func() { to.dismissed(s, a.ID) })
+		w.send(KindGroup, from, to, 24, func() { to.dismissed(s, a.ID) })
 	}
 }
 
@@ -159,12 +157,12 @@ func (w *world) group(h *host, a shard.Action) {
 // stores it and answers with it.
 func (n *node) probed(s uint32, from *node) {
 	w, d := n.w, &n.disk.shards[s]
-	answer := shard.Probed{Peer: n.name, Refused: n.hosts[s] != nil}
+	answer := shard.Probed{Peer: n.name, Refused: n.hosts[s] != nil || n.bystander}
 	if !answer.Refused {
 		d.incarnation = w.rng.Uint64() | 1
 		answer.Incarnation = d.incarnation
 	}
-	w.send(n, from, 24, func() { from.receive(s, answer) })
+	w.send(KindGroup, n, from, 24, func() { from.receive(s, answer) })
 }
 
 // invited makes the replica whose incarnation this node has answered with.
@@ -178,7 +176,7 @@ func (n *node) invited(s uint32, from *node, a shard.Invite) {
 		d.id, d.log = a.ID, logDisk{}
 		n.open(s)
 	default:
-		w.send(n, from, 24, func() { from.receive(s, shard.InviteRefused{Peer: n.name, ID: a.ID}) })
+		w.send(KindGroup, n, from, 24, func() { from.receive(s, shard.InviteRefused{Peer: n.name, ID: a.ID}) })
 	}
 }
 

@@ -6,14 +6,10 @@ import (
 	"time"
 
 	"github.com/ciro-network/ciro/scheduler/job"
-	"github.com/ciro-network/ciro/scheduler/placement"
 	"github.com/ciro-network/ciro/scheduler/shard"
 	"github.com/ciro-network/ciro/scheduler/work"
 	"github.com/ciro-network/ciro/scheduler/worker"
 )
-
-// presence is how long a node that is no longer heard counts as a candidate.
-const presence = 3500 * time.Millisecond
 
 // node is one machine: the shell around its cores.
 type node struct {
@@ -26,12 +22,20 @@ type node struct {
 	skew   int64         // of the wall clock, milliseconds
 	disk   disk
 	hosts  []*host         // by shard; nil where no replica is held
-	dir    []view          // by shard: who leads, as far as this node knows
-	seen   []time.Duration // by node: when it was last heard, 0: never
+	dir    []*view         // by shard: who leads, as far as this node knows; never nil
+	said   []*view         // by shard: what was last gossiped of those that it leads
+	peers  []*node         // to which it is connected, some perhaps twice, itself included
+	seen   []time.Duration // by place in peers: when the connection was last alive, 0: never
 	worker *worker.Worker
 	tickAt time.Duration // when the worker's next tick is scheduled
 	cap    work.Capability
 	runs   []*execution
+
+	bystander bool          // has no role: it relays, and is a client's door
+	voted     bool          // has held a replica
+	reportAt  time.Duration // of the last gossip on what it leads
+	wholeAt   time.Duration // when all that it leads is gossiped again
+	traffic   [kinds]tally
 }
 
 // view is one line of a node's directory of shards.
@@ -44,7 +48,7 @@ type view struct {
 func newNode(w *world, i int) *node {
 	slots := uint32(2 + w.rng.IntN(3))
 	n := &node{
-		w: w, name: fmt.Sprintf("n%d", i), index: i, skew: w.rng.Int64N(4000) - 2000,
+		w: w, bystander: i > 0 && i >= w.cfg.Nodes-w.cfg.Bystanders, name: fmt.Sprintf("n%d", i), index: i, skew: w.rng.Int64N(4000) - 2000,
 		disk: disk{shards: make([]shardDisk, w.cfg.Shards)},
 		cap: work.Capability{
 			Total:     job.Resources{CPU: 1000 * slots, Memory: uint64(slots) << 30, Disk: uint64(slots) << 30},
@@ -83,8 +87,12 @@ func (n *node) start() {
 	n.up, n.boot, n.paused, n.tickAt = true, n.boot+1, 0, 0
 	w.note("start", n.index, int(n.boot), nil)
 	w.printf("%s starts, life %d", n.name, n.boot)
-	n.hosts, n.dir = make([]*host, w.cfg.Shards), make([]view, w.cfg.Shards)
-	n.seen, n.runs = make([]time.Duration, w.cfg.Nodes), nil
+	n.hosts, n.dir, n.said = make([]*host, w.cfg.Shards), make([]*view, w.cfg.Shards), make([]*view, w.cfg.Shards)
+	for s := range n.dir {
+		n.dir[s] = &view{}
+	}
+	clear(n.seen)
+	n.runs, n.wholeAt, n.reportAt = nil, 0, 0
 	n.worker = worker.New(worker.Config{Self: n.name, Boot: n.boot, Capability: n.cap}, slices.Clone(n.disk.kept))
 	for s := range n.hosts {
 		if n.disk.shards[s].id != 0 {
@@ -92,78 +100,9 @@ func (n *node) start() {
 		}
 	}
 	n.stepWorker(worker.Tick{})
+	w.soon(n, w.between(0, 100*time.Millisecond), n.hello)
+	w.soon(n, w.between(time.Second, 3*time.Second), n.advertise)
 	w.soon(n, w.between(10*time.Millisecond, time.Second), n.second)
-}
-
-// second is what the node does every second: gossip and directory.
-func (n *node) second() {
-	w := n.w
-	n.seen[n.index] = w.now
-	leads := n.leads()
-	for _, m := range w.nodes {
-		if m != n {
-			w.send(n, m, 24+40*len(leads), func() { m.gossip(n.index, leads) })
-		}
-	}
-	n.gossip(n.index, leads)
-	ev := shard.Directory{Candidates: n.candidates()}
-	voters := map[uint32][]string{}
-	for s := range n.dir {
-		if len(n.dir[s].voters) > 0 {
-			voters[uint32(s)] = n.dir[s].voters
-		}
-	}
-	preferred := placement.Preferred(voters, func(s uint32) string { return placement.ShardKey(w.network, s) })
-	for s, h := range n.hosts {
-		if h != nil {
-			ev.Preferred = preferred[uint32(s)]
-			h.step(ev)
-		}
-	}
-	w.soon(n, time.Second, n.second)
-}
-
-// leads returns this node's part of the directory: what it leads.
-func (n *node) leads() []leadership {
-	var out []leadership
-	for s, h := range n.hosts {
-		if h != nil && h.led.Mine {
-			out = append(out, leadership{uint32(s), view{h.led.Term, n.name, h.led.Voters}})
-		}
-	}
-	return out
-}
-
-type leadership struct {
-	shard uint32
-	view  view
-}
-
-// gossip takes another node's word on what it leads.
-func (n *node) gossip(from int, leads []leadership) {
-	n.seen[from] = n.w.now
-	for _, l := range leads {
-		old := &n.dir[l.shard]
-		if l.view.term < old.term {
-			continue
-		}
-		changed := old.term != l.view.term || old.leader != l.view.leader
-		*old = l.view
-		if changed && slices.Contains(n.w.attach[n.index], l.shard) {
-			n.stepWorker(worker.Leader{Shard: l.shard, Peer: l.view.leader, Term: l.view.term})
-		}
-	}
-}
-
-// candidates returns the nodes heard of late.
-func (n *node) candidates() []string {
-	var out []string
-	for i, at := range n.seen {
-		if at > 0 && n.w.now-at < presence {
-			out = append(out, n.w.nodes[i].name)
-		}
-	}
-	return out
 }
 
 // stepWorker steps the worker and performs what it wants.

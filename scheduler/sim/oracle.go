@@ -21,6 +21,8 @@ import (
 type oracle struct {
 	w      *world
 	shards []*ledger
+	next   int              // shard to be scanned next
+	due    map[job.ID]int64 // when an ended job may be forgotten
 }
 
 // taskRef names a task; attemptRef one attempt, fence or not.
@@ -71,7 +73,7 @@ type standing struct {
 }
 
 func newOracle(w *world) *oracle {
-	o := &oracle{w: w}
+	o := &oracle{w: w, due: map[job.ID]int64{}}
 	for range w.cfg.Shards {
 		o.shards = append(o.shards, &ledger{
 			state: job.NewState(job.Member{}), hashes: map[uint64]uint64{}, leaders: map[uint64]string{},
@@ -203,6 +205,8 @@ func (o *oracle) event(l *ledger, e *job.Event) {
 		}
 		l.done[t] = l.given[at].fence
 		delete(l.moving, at)
+	case job.EventCompleted, job.EventFailed, job.EventCancelled:
+		o.ended(l, e)
 	case job.EventRequeued, job.EventDead:
 		w.report.Reassigned++
 		if e.Cause == job.CauseOutputs {

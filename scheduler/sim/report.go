@@ -25,6 +25,8 @@ type Report struct {
 	Messages   uint64
 	Bytes      uint64
 	TraceHash  uint64 // over everything that happened, in order
+	Traffic    []Traffic
+	Sizes      Sizes
 
 	Samples
 }
@@ -52,6 +54,8 @@ func (r *Report) Add(o Report) {
 	r.Partitions += o.Partitions
 	r.Pauses += o.Pauses
 	r.Elections += o.Elections
+	r.addTraffic(&o)
+	r.Sizes.add(&o.Sizes)
 	r.Steps += o.Steps
 	r.Virtual += o.Virtual
 	r.Messages += o.Messages

@@ -77,15 +77,15 @@ func TestBounds(t *testing.T) {
 		of      []time.Duration
 		q       float64
 		bound   time.Duration
-		atLeast int
+		atLeast uint64
 	}{
-		{"failover", all.FailoverCalm, 0.5, 2500 * time.Millisecond, 10},
-		{"failover", all.FailoverCalm, 0.999, 8 * time.Second, 10},
-		{"moved", all.MovedCalm, 0.99, 5 * time.Second, 10},
+		{"failover", all.FailoverCalm, 0.5, 2500 * time.Millisecond, n / 6},
+		{"failover", all.FailoverCalm, 0.999, 8 * time.Second, n / 6},
+		{"moved", all.MovedCalm, 0.99, 5 * time.Second, n / 6},
 	} {
 		got := sim.Quantile(b.of, b.q)
 		t.Logf("%s: %d samples, quantile %v is %v, promised %v", b.name, len(b.of), b.q, got, b.bound)
-		if got > b.bound || len(b.of) < b.atLeast {
+		if got > b.bound || uint64(len(b.of)) < b.atLeast {
 			t.Errorf("%s: the quantile %v of %d samples is %v, over %v", b.name, b.q, len(b.of), got, b.bound)
 		}
 	}

@@ -1,7 +1,7 @@
 package sim
 
 import (
-	"container/heap"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -20,8 +20,11 @@ const settleBound = 90 * time.Second
 
 // params are the shards' times: the group's long ones are shortened, so that
 // replacement happens within a short run.
-var params = shard.Params{
-	DeadAfter: 6 * time.Second, CatchUp: 10 * time.Second, MoveAfter: 4 * time.Second, SnapshotEvery: 48,
+func (c Config) params() shard.Params {
+	return shard.Params{
+		DeadAfter: 6 * time.Second, CatchUp: 10 * time.Second, MoveAfter: 4 * time.Second,
+		SnapshotEvery: c.SnapshotEvery, Seed: c.Seed,
+	}
 }
 
 // world is one simulation.
@@ -32,7 +35,7 @@ type world struct {
 	queue   queue
 	seq     uint64
 	nodes   []*node
-	blocked [][]bool // from, to
+	blocked [][]bool // from, to; nil in worlds too large for partitions
 	client  *client
 	oracle  *oracle
 	report  Report
@@ -43,35 +46,9 @@ type world struct {
 	healed  bool
 	network [32]byte
 	attach  [][]uint32 // shards that a node's worker serves
-}
+	members [][]*node  // by shard: the nodes that hold a replica
 
-// occurrence is something that will happen.
-type occurrence struct {
-	at   time.Duration
-	seq  uint64
-	node *node  // it happens to; nil: to nobody
-	boot uint64 // only in this life of the node; 0: in any
-	run  func()
-}
-
-type queue []occurrence
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].seq < q[j].seq
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-
-// Push implements heap.Interface.
-func (q *queue) Push(x any) { *q = append(*q, x.(occurrence)) }
-
-// Pop implements heap.Interface.
-func (q *queue) Pop() any {
-	old := *q
-	x := old[len(old)-1]
-	old[len(old)-1] = occurrence{}
-	*q = old[:len(old)-1]
-	return x
+	measureAt time.Duration
 }
 
 // later schedules something that concerns nobody's life.
@@ -85,7 +62,7 @@ func (w *world) soon(n *node, d time.Duration, run func()) {
 func (w *world) push(o occurrence) {
 	w.seq++
 	o.seq = w.seq
-	heap.Push(&w.queue, o)
+	w.queue.push(o)
 }
 
 // between draws a duration.
@@ -100,17 +77,19 @@ func (w *world) chance(p float64) bool { return p > 0 && w.rng.Float64() < p }
 
 // note adds one thing that happened to the trace and its hash.
 func (w *world) note(kind string, a, b int, data []byte) {
-	h := w.hash ^ uint64(w.now)
-	const prime = 1099511628211
-	h *= prime
-	h = (h ^ uint64(a)<<32 ^ uint64(b)) * prime
-	for i := range len(kind) {
-		h = (h ^ uint64(kind[i])) * prime
+	const prime = 0x9e3779b97f4a7c15
+	mix := func(h, v uint64) uint64 {
+		h = (h ^ v) * prime
+		return h ^ h>>29
 	}
-	for _, c := range data {
-		h = (h ^ uint64(c)) * prime
+	h := mix(w.hash, uint64(w.now))
+	h = mix(h, uint64(a)<<32^uint64(b)^uint64(len(kind))<<24^uint64(kind[0])<<16)
+	for ; len(data) >= 8; data = data[8:] {
+		h = mix(h, binary.LittleEndian.Uint64(data))
 	}
-	w.hash = h
+	var rest [8]byte
+	copy(rest[:], data)
+	w.hash = mix(h, binary.LittleEndian.Uint64(rest[:])^uint64(len(data)))
 }
 
 func (w *world) printf(format string, args ...any) {
@@ -134,12 +113,21 @@ func newWorld(cfg Config, trace io.Writer) *world {
 	w := &world{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5eed)), trace: trace, report: Report{Seed: cfg.Seed}, hash: 14695981039346656037}
 	w.network[0] = 0xc1
 	w.oracle = newOracle(w)
-	w.blocked = make([][]bool, cfg.Nodes)
-	for i := range cfg.Nodes {
-		w.blocked[i] = make([]bool, cfg.Nodes)
-		w.nodes = append(w.nodes, newNode(w, i))
-		w.attach = append(w.attach, placement.Attach(string(w.network[:]), w.nodes[i].name, uint32(cfg.Shards)))
+	w.members = make([][]*node, cfg.Shards)
+	if cfg.Nodes <= maxPartitioned {
+		w.blocked = make([][]bool, cfg.Nodes)
+		for i := range w.blocked {
+			w.blocked[i] = make([]bool, cfg.Nodes)
+		}
 	}
+	for i := range cfg.Nodes {
+		n := newNode(w, i)
+		w.nodes, w.attach = append(w.nodes, n), append(w.attach, nil)
+		if !n.bystander {
+			w.attach[i] = placement.Attach(string(w.network[:]), n.name, uint32(cfg.Shards))
+		}
+	}
+	w.connect()
 	w.client = newClient(w)
 	return w
 }
@@ -164,7 +152,7 @@ func (w *world) run() {
 	w.later(w.cfg.Duration, w.heal)
 	end := w.cfg.Duration + settleBound
 	for w.failed == nil && len(w.queue) > 0 {
-		o := heap.Pop(&w.queue).(occurrence)
+		o := w.queue.pop()
 		w.now = max(w.now, o.at)
 		if w.now > end {
 			w.oracle.unfinished()
@@ -178,13 +166,13 @@ func (w *world) run() {
 	if w.failed == nil {
 		w.oracle.scan()
 	}
-	w.oracle.tally()
 	w.report.Virtual, w.report.TraceHash = w.now, w.hash
+	w.account()
 }
 
 func (w *world) happen(o occurrence) {
 	if n := o.node; n != nil {
-		if !n.up || o.boot != 0 && o.boot != n.boot {
+		if !n.up || o.from != nil && w.cut(o.from, n) || o.boot != 0 && o.boot != n.boot {
 			return
 		}
 		if n.paused > w.now {
@@ -198,6 +186,7 @@ func (w *world) happen(o occurrence) {
 
 // scan looks at everything, once a second.
 func (w *world) scan() {
-	w.oracle.scan()
+	w.oracle.scanSome()
+	w.measure()
 	w.later(time.Second, w.scan)
 }
