@@ -20,6 +20,8 @@ const (
 	advertEvery = 5 * time.Minute
 	advertLife  = 3 * advertEvery
 	maxAdverts  = 20_000
+	// advertDebounce lets several changes by an operator be one advert.
+	advertDebounce = time.Second
 )
 
 var errMalformedAdvert = errors.New("malformed advert")
@@ -142,6 +144,14 @@ func (n *Node) advertise(ctx context.Context) error {
 		if sequence < len(advertStarts) {
 			wait = advertStarts[sequence]
 		}
+		select {
+		case <-n.changed:
+			wait = advertDebounce
+		case <-time.After(wait):
+			wait = 0
+		case <-ctx.Done():
+			return nil
+		}
 		if pause(ctx, wait); ctx.Err() != nil {
 			return nil
 		}
@@ -149,8 +159,9 @@ func (n *Node) advertise(ctx context.Context) error {
 		if n.engine.query(ctx, func(e *engine) { draining = e.worker.Status().Draining }) != nil {
 			return nil
 		}
+		offered := n.runner.offered()
 		m := &meshpb.Advert{
-			Attach:   work.Encode(work.Attach{Capability: n.runner.capability, Free: n.runner.capability.Total, Draining: draining}),
+			Attach:   work.Encode(work.Attach{Capability: offered, Free: offered.Total, Draining: draining}),
 			Sequence: uint64(time.Now().UnixMilli()), Expires: time.Now().Add(advertLife).UnixMilli(), Name: n.cfg.Name,
 		}
 		for _, id := range n.serves {

@@ -45,7 +45,7 @@ func (a *adapter) Status(ctx context.Context) (api.Status, error) {
 		if e.worker != nil {
 			w := e.worker.Status()
 			s.Running, s.Draining = len(w.Running), w.Draining
-			s.Total, s.Free = viewResources(n.runner.capability.Total), viewResources(w.Free)
+			s.Total, s.Free = viewResources(n.runner.offered().Total), viewResources(w.Free)
 		}
 	})
 	slices.Sort(s.Leads)

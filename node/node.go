@@ -59,6 +59,8 @@ type Node struct {
 	bgCtx    context.Context
 	bgCancel context.CancelFunc
 	bgSlots  chan struct{}
+	changed  chan struct{} // what this worker offers has changed
+	offerMu  sync.Mutex    // one change of it at a time
 }
 
 // maxBackground bounds work that requests and messages start in the background.
@@ -75,7 +77,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 // the node has no HTTP interface; Jobs and its like are there all the same.
 func NewWith(ctx context.Context, cfg config.Config, parts Parts) (*Node, error) {
 	parts = parts.withDefaults()
-	n := &Node{cfg: cfg, parts: parts, log: parts.Log, started: time.Now(), reg: prometheus.NewRegistry(), bgSlots: make(chan struct{}, maxBackground)}
+	n := &Node{cfg: cfg, parts: parts, log: parts.Log, started: time.Now(), reg: prometheus.NewRegistry(), bgSlots: make(chan struct{}, maxBackground), changed: make(chan struct{}, 1)}
 	n.bgCtx, n.bgCancel = context.WithCancel(context.WithoutCancel(ctx))
 	for _, step := range []func(context.Context) error{n.openStore, n.openNetwork, n.openHost, n.openCores, n.openAPI} {
 		if err := step(ctx); err != nil {

@@ -34,10 +34,10 @@ func (n *Node) openStore(context.Context) error {
 		return err
 	}
 	n.store = st
-	if n.key, err = p2p.LoadOrCreateIdentity(filepath.Join(n.cfg.DataDir, "identity.key")); err != nil {
+	if n.key, err = p2p.LoadOrCreateIdentity(filepath.Join(n.cfg.DataDir, identityFile)); err != nil {
 		return err
 	}
-	client, err := p2p.LoadOrCreateIdentity(filepath.Join(n.cfg.DataDir, "client.key"))
+	client, err := p2p.LoadOrCreateIdentity(filepath.Join(n.cfg.DataDir, clientFile))
 	if err != nil {
 		return fmt.Errorf("client key: %w", err)
 	}
@@ -228,7 +228,7 @@ func (n *Node) openAPI(context.Context) error {
 	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newMetrics(n))
 	a := &adapter{n: n}
 	srv, err := api.New(api.Config{
-		Jobs: a, Logs: a, Blobs: a, Mesh: a, Listen: n.cfg.API.Listen, FallbackPort: !n.cfg.Given("api.listen"),
+		Jobs: a, Logs: a, Blobs: a, Mesh: a, Operator: a, Listen: n.cfg.API.Listen, FallbackPort: !n.cfg.Given("api.listen"),
 		Token: n.cfg.API.Token, AllowedHosts: n.cfg.API.AllowedHosts, Gatherer: shown, Log: n.log, Version: n.parts.Version,
 	})
 	if err != nil {

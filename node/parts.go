@@ -54,3 +54,6 @@ func (n *Node) Blobs() api.Blobs { return &adapter{n: n} }
 
 // Mesh is what the node knows of itself and the others; see Jobs.
 func (n *Node) Mesh() api.Mesh { return &adapter{n: n} }
+
+// Operator is what the node's owner may do with it.
+func (n *Node) Operator() api.Operator { return &adapter{n: n} }

@@ -11,10 +11,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ciro-network/ciro/node/config"
 	"github.com/ciro-network/ciro/node/executor"
 	"github.com/ciro-network/ciro/node/executor/wasm"
 	"github.com/ciro-network/ciro/scheduler/job"
@@ -30,7 +32,7 @@ type runner struct {
 	n          *Node
 	executors  map[string]executor.Executor
 	wasm       *wasm.Executor // nil when another executor runs the tasks
-	capability work.Capability
+	capability atomic.Pointer[work.Capability]
 
 	mu      sync.Mutex // guards what follows
 	ctx     context.Context
@@ -61,8 +63,12 @@ func newRunner(n *Node) (*runner, error) {
 		}
 		r.wasm, r.executors[w.Name()] = w, w
 	}
-	r.capability = capability(n)
-	r.capability.Executors = slices.Sorted(maps.Keys(r.executors))
+	offering, err := n.offering()
+	if err != nil {
+		return nil, err
+	}
+	c := n.capability(offering, slices.Sorted(maps.Keys(r.executors)))
+	r.capability.Store(&c)
 	return r, nil
 }
 
@@ -78,10 +84,9 @@ func newSandbox(n *Node) (*wasm.Executor, error) {
 	})
 }
 
-// capability is what this machine offers, as configured or found.
-func capability(n *Node) work.Capability {
-	c := n.cfg.Worker
-	total := job.Resources{CPU: uint32(c.CPUs * 1000), Memory: c.Memory, Disk: c.Disk}
+// capability is what this machine offers, as decided or found.
+func (n *Node) capability(c config.Worker, executors []string) work.Capability {
+	total := job.Resources{CPU: uint32(c.CPUs * 1000), Memory: c.Memory, Disk: c.Disk, GPUs: uint32(c.GPUs), GPUMem: c.GPUMemory}
 	if total.CPU == 0 {
 		total.CPU = uint32(runtime.NumCPU() * 1000)
 	}
@@ -101,8 +106,8 @@ func capability(n *Node) work.Capability {
 		slots = 4 * runtime.NumCPU()
 	}
 	return work.Capability{
-		Total: total, Types: slices.Sorted(slices.Values(c.Types)), Labels: labels,
-		Price: c.Price, Slots: uint32(slots), Version: n.parts.Version,
+		Total: total, Executors: executors, Types: slices.Sorted(slices.Values(c.Types)), Labels: labels,
+		Price: c.Price, Slots: uint32(slots), Version: n.parts.Version, Allow: sortedKeys(c.AllowClients), Deny: sortedKeys(c.DenyClients),
 	}
 }
 
@@ -120,7 +125,13 @@ func (n *Node) restoreWorker() (*worker.Worker, error) {
 	for _, k := range kept {
 		restored = append(restored, worker.Restored{Shard: k.Shard, Report: k.Report})
 	}
-	return worker.New(worker.Config{Self: n.self, Boot: boot, Hold: n.cfg.Scheduler.Booking, Capability: n.runner.capability}, restored), nil
+	w := worker.New(worker.Config{Self: n.self, Boot: boot, Hold: n.cfg.Scheduler.Booking, Capability: n.runner.offered()}, restored)
+	on, err := n.drained()
+	if on {
+		n.log.Warn("this worker is drained; it takes nothing until: ciro worker resume")
+		w.Step(0, worker.Drain{On: true}) // it knows no leader yet, so there is nothing to do
+	}
+	return w, err
 }
 
 // arm gives the attempts to come their context. Call it before the engine runs.

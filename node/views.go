@@ -1,7 +1,7 @@
 package node
 
 import (
-	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -56,7 +56,7 @@ func reasonCode(j *job.Job) string {
 func (n *Node) viewJob(r *shard.Replica, j *job.Job, on uint32) *api.Job {
 	v := &api.Job{
 		JobSummary: summarise(j, on), Coordinator: n.self, Term: j.Term, AsOf: api.At(time.Now()),
-		Spec: jobspec.FromSpec(j.Spec).JSON(), ClientKey: base64.StdEncoding.EncodeToString(j.ClientKey),
+		Spec: jobspec.FromSpec(j.Spec).JSON(), ClientKey: hex.EncodeToString(j.ClientKey),
 	}
 	for i := range j.Tasks {
 		t := n.viewTask(j, i)

@@ -67,17 +67,23 @@ func createIdentity(path string) (crypto.PrivKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create identity: %w", err)
 	}
-	raw, err := crypto.MarshalPrivateKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("create identity: %w", err)
-	}
-	if err := writeIdentity(path, raw); err != nil {
+	if err := WriteIdentity(path, key); err != nil {
 		if errors.Is(err, fs.ErrExist) { // another process was faster: its key counts
 			return LoadOrCreateIdentity(path)
 		}
 		return nil, fmt.Errorf("create identity: %w", err)
 	}
 	return key, nil
+}
+
+// WriteIdentity stores a key at path as LoadOrCreateIdentity reads it. A file
+// that is there is never replaced: the error is fs.ErrExist then.
+func WriteIdentity(path string, key crypto.PrivKey) error {
+	raw, err := crypto.MarshalPrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("encode identity: %w", err)
+	}
+	return writeIdentity(path, raw)
 }
 
 // writeIdentity puts raw at path in one step. It links instead of renaming, so

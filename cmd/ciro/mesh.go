@@ -15,9 +15,9 @@ import (
 
 // workerGroup is `ciro worker …`.
 func (c *console) workerGroup() *cli.Command {
-	return &cli.Command{Name: "worker", Usage: "the workers of the mesh", Subcommands: []*cli.Command{
+	return &cli.Command{Name: "worker", Usage: "the workers of the mesh", Subcommands: append([]*cli.Command{
 		{Name: "list", Aliases: []string{"ls"}, Usage: "the workers that the node has heard of", Action: withNode(0, c.listWorkers)},
-	}}
+	}, c.operatorCommands()...)}
 }
 
 // networkGroup is `ciro network …`.

@@ -257,6 +257,7 @@ func (c *console) oldNames() []*cli.Command {
 	return []*cli.Command{
 		{Name: "submit-job", Category: category, Usage: "ciro job submit", ArgsUsage: "[FILE]", Flags: submitFlags(), Action: c.submitAction},
 		{Name: "list-jobs", Category: category, Usage: "ciro job list", Flags: listFlags(), Action: withNode(0, c.listJobs)},
+		{Name: "register-worker", Category: category, Usage: "ciro worker register", Flags: registerFlags(), Action: withNode(0, c.registerWorker)},
 		{Name: "list-workers", Category: category, Usage: "ciro worker list", Action: withNode(0, c.listWorkers)},
 		{Name: "generate-config", Category: category, Usage: "print or write a commented configuration", ArgsUsage: "ENVIRONMENT [PATH]",
 			Flags:  []cli.Flag{&cli.BoolFlag{DisableDefaultText: true, Name: "force", Usage: "replace a file that is there"}},

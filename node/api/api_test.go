@@ -453,3 +453,36 @@ func TestTime(t *testing.T) {
 		t.Error("noon is a time")
 	}
 }
+
+// TestOperator commands the answering node, and no other.
+func TestOperator(t *testing.T) {
+	b, h := serve(t, nil)
+	for _, tt := range []struct{ method, target, body, want string }{
+		{"POST", "/workers/self/drain", "", `"state":"draining"`},
+		{"GET", "/workers/12D3Other", "", `"name":"other"`},
+		{"GET", "/workers/self", "", `"self":true`},
+		{"GET", "/workers/stats", "", `"total":2,"byState":{"busy":1,"online":1},"offered":{"cpu":6`},
+		{"GET", "/blobs", "", `"quota":1073741824`},
+		{"POST", "/blobs/collect", "", `"freed":1`},
+		{"POST", "/workers", `{"cpus":1.5}`, `"total":{"cpu":1.5`},
+	} {
+		if w := ask(h, tt.method, tt.target, tt.body, "Content-Type: application/json"); w.Code != 200 || !strings.Contains(w.Body.String(), tt.want) {
+			t.Errorf("%s %s = %d, lacks %q:\n%s", tt.method, tt.target, w.Code, tt.want, w.Body)
+		}
+	}
+	if o := b.Offered(); !b.Drained() || o == nil || o.CPUs == nil || *o.CPUs != 1.5 || o.Memory != nil {
+		t.Errorf("the backend was asked to drain %v and offer %+v", b.Drained(), o)
+	}
+	if w := ask(h, "POST", "/workers/12D3Self/reset", ""); w.Code != 200 || b.Offered() != nil {
+		t.Errorf("reset: %d %s", w.Code, w.Body)
+	}
+	if w := ask(h, "POST", "/workers/12D3Self/resume", ""); w.Code != 200 || b.Drained() {
+		t.Errorf("resume: %d %s", w.Code, w.Body)
+	}
+	for _, target := range []string{"/workers/12D3Other/drain", "/workers/12D3Other/resume", "/workers/12D3Other/reset"} {
+		wantProblem(t, ask(h, "POST", target, ""), 403, api.CodeForbidden)
+	}
+	wantProblem(t, ask(h, "DELETE", "/workers/12D3Other", ""), 403, api.CodeForbidden)
+	wantProblem(t, ask(h, "GET", "/workers/12D3None", ""), 404, api.CodeNotFound)
+	wantProblem(t, ask(h, "POST", "/workers", `{"cpus":-1}`, "Content-Type: application/json"), 422, api.CodeInvalidRequest)
+}

@@ -76,7 +76,7 @@ type Job struct {
 	Stale       bool            `json:"stale,omitempty" doc:"True when the shard could not be asked and this is the last known state"`
 	AsOf        Time            `json:"asOf,omitzero" doc:"How old the facts are"`
 	Spec        json.RawMessage `json:"spec,omitempty" doc:"The job spec as accepted"`
-	ClientKey   string          `json:"clientKey,omitempty" doc:"Public key that signed the offer, base64"`
+	ClientKey   string          `json:"clientKey,omitempty" doc:"Public key that signed the offer, hexadecimal"`
 }
 
 // Task is one task of a job with its newest attempt.

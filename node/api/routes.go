@@ -36,6 +36,7 @@ func (s *Server) routes() (http.Handler, error) {
 	s.streamRoutes(desk)
 	s.blobRoutes(desk)
 	s.meshRoutes(desk)
+	s.operatorRoutes(desk)
 	if err := s.describe(desk.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("api: OpenAPI document: %w", err)
 	}

@@ -74,6 +74,8 @@ type Worker struct {
 	Memory     uint64            // bytes; 0: three quarters
 	Disk       uint64            // bytes of all running tasks' files; 0: half of what is free
 	Slots      int               // tasks at the same time; 0: by the number of cores
+	GPUs       int               // devices, as their owner says; nothing is probed
+	GPUMemory  uint64            // bytes of each device
 	Executors  []string          // wasm
 	Types      []string          // canonical job types taken; empty: all
 	Labels     map[string]string // jobs may demand them
@@ -81,6 +83,9 @@ type Worker struct {
 	Warm       int               // sandbox processes kept ready
 	CacheBytes int64             // bytes of compiled modules kept
 	Grace      time.Duration     // how long running tasks may finish when the node stops
+
+	AllowClients []string // keys of the clients whose jobs alone are taken, hexadecimal; empty: everybody's
+	DenyClients  []string // keys of clients whose jobs are not taken
 }
 
 // Storage bounds what is kept on disk.
@@ -178,6 +183,19 @@ func (c Config) Validate() error {
 		return fmt.Errorf("scheduler.lease: %v must be at least 2s and longer than scheduler.booking, %v", c.Scheduler.Lease, c.Scheduler.Booking)
 	}
 	return c.validateAPI()
+}
+
+// Validate checks what a worker offers, as Config.Validate does.
+func (w Worker) Validate() error {
+	for _, s := range machineSettings(&Config{Worker: w}) {
+		if !strings.HasPrefix(s.key, "worker.") {
+			continue
+		}
+		if err := s.value.check(); err != nil {
+			return fmt.Errorf("%s: %w", s.key, err)
+		}
+	}
+	return nil
 }
 
 // validateAPI demands a token for whoever can be reached from outside.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -242,6 +243,7 @@ type listValue struct {
 	to     *[]string
 	of     []string           // allowed; nil: anything that check1 takes
 	check1 func(string) error // of one element
+	most   int                // elements; 0: any number
 }
 
 func (v listValue) set(raw any) error {
@@ -254,6 +256,9 @@ func (v listValue) set(raw any) error {
 }
 func (v listValue) toml() string { return tomlList(*v.to) }
 func (v listValue) check() error {
+	if v.most > 0 && len(*v.to) > v.most {
+		return fmt.Errorf("%d are over %d", len(*v.to), v.most)
+	}
 	for i, s := range *v.to {
 		if v.of != nil && !slices.Contains(v.of, s) {
 			return fmt.Errorf("%q is none of %s", s, strings.Join(v.of, ", "))
@@ -309,6 +314,18 @@ func tomlList(items []string) string {
 func checkMultiaddr(s string) error {
 	if _, err := multiaddr.NewMultiaddr(s); err != nil {
 		return fmt.Errorf("%q is no multiaddress like /ip4/10.0.0.1/tcp/4001: %w", s, err)
+	}
+	return nil
+}
+
+// maxClients bounds the lists of client keys: every advert carries them.
+const maxClients = 64
+
+// checkClientKey checks the text of a client's public key, as `ciro identity
+// show` and a job's description give it.
+func checkClientKey(s string) error {
+	if raw, err := hex.DecodeString(s); err != nil || len(raw) != 32 || strings.ToLower(s) != s {
+		return fmt.Errorf("%q is no client key; want 64 lower-case hexadecimal digits, as `ciro identity show` prints them", s)
 	}
 	return nil
 }

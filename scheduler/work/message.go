@@ -30,6 +30,7 @@ import (
 // Bounds of one message.
 const (
 	MaxHeld     = 4096 // attempts named in one heartbeat
+	MaxClients  = 64   // client keys that a worker allows, and as many that it denies
 	maxText     = 128
 	version     = 1
 	maxAssigned = job.MaxSpecBytes + 1024
@@ -52,6 +53,8 @@ type Capability struct {
 	Price     uint64     // micro-units per core-hour
 	Slots     uint32     // attempts at the same time; 0: only resources bound it
 	Version   string     // of the software
+	Allow     []string   // client keys, hexadecimal, sorted; if there are any, only their jobs are taken
+	Deny      []string   // client keys whose jobs are not taken; likewise
 }
 
 // Message is one of the message types below.
@@ -203,12 +206,15 @@ func putCapability(w *codec.Writer, c *Capability) {
 	w.Uint(c.Price)
 	w.Uint(uint64(c.Slots))
 	w.String(c.Version)
+	w.Strings(c.Allow)
+	w.Strings(c.Deny)
 }
 
 func getCapability(r *codec.Reader) Capability {
 	return Capability{
 		Total: job.GetResources(r), Executors: r.Strings(16, maxText), Types: r.Strings(64, maxText),
 		Labels: job.GetPairs(r), Price: r.Uint(), Slots: r.Uint32(), Version: r.String(maxText),
+		Allow: r.Strings(MaxClients, maxText), Deny: r.Strings(MaxClients, maxText),
 	}
 }
 

@@ -26,7 +26,7 @@ import (
 // Epoch is the moment at which everything in this package happens.
 var Epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// Backend implements api.Jobs, api.Logs, api.Blobs and api.Mesh. The zero value
+// Backend implements api.Jobs, api.Logs, api.Blobs, api.Mesh and api.Operator. The zero value
 // is not usable; call [New]. All methods may be called concurrently.
 type Backend struct {
 	mu      sync.Mutex // guards everything below
@@ -43,6 +43,8 @@ type Backend struct {
 	refusals  []error            // what the next submissions get
 	submitted []api.Submission
 	cancelled map[string]string
+	drained   bool
+	offered   *api.Offering
 }
 
 // New makes an empty backend.

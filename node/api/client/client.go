@@ -53,6 +53,8 @@ var (
 	_ api.Jobs = (*Client)(nil)
 	_ api.Logs = (*Client)(nil)
 	_ api.Mesh = (*Client)(nil)
+
+	_ api.Operator = (*Client)(nil)
 )
 
 // New makes a client for the node at base ("http://127.0.0.1:8080", or just
