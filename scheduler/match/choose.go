@@ -4,12 +4,21 @@ import (
 	"iter"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/ciro-network/ciro/scheduler/job"
 )
 
 // DefaultK is the number of candidates that are compared when Options.K is 0.
 const DefaultK = 32
+
+// maxJudged bounds how many workers one choice judges; a search through more
+// goes on with the next.
+const maxJudged = 128
+
+// maxFresh is how many workers with new room a shape is told of before it
+// searches among all again.
+const maxFresh = 64
 
 // Weights say how much each part of the score counts. Only their proportions
 // matter; all zero leaves the choice to the tie-breakers.
@@ -25,45 +34,160 @@ func DefaultWeights() Weights {
 	return Weights{FreeShare: 1, Price: 0.5, Reputation: 0.5, Cached: 0.25}
 }
 
-// Options steer one choice.
+// Options steer choices.
 type Options struct {
 	Weights Weights
 	K       int        // candidates that are compared; 0: DefaultK
-	Avoid   []string   // ids of workers on which the task has failed
 	Rand    *rand.Rand // picks the K; nil: the first K that fit
 }
 
-// Choose returns the index of the best worker for a task of the spec that needs
-// need. ok is false when none of workers, which are sorted by id, fits now.
-func Choose(s *job.Spec, need job.Resources, workers []Worker, o Options) (index int, ok bool) {
-	n, k := len(workers), o.K
-	if k <= 0 {
-		k = DefaultK
+// Ask is one task that looks for a place.
+type Ask struct {
+	Task  Task
+	Spec  *job.Spec
+	Need  job.Resources
+	Avoid []string      // ids of workers on which the task has failed
+	Ends  time.Duration // when it will have ended if it is placed now, monotonic
+}
+
+// Verdict is what a search for a place has come to.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Found      Verdict = iota
+	Nowhere            // no worker fits; true until one improves
+	Unfinished         // none of those judged so far; ask again
+)
+
+// search is what is known about where a shape fits.
+type search struct {
+	known  bool      // nobody fits but perhaps those in fresh
+	fresh  []*Worker // have got more room since they were judged
+	cursor int       // of a search through all workers that is under way, plus one
+}
+
+// nowhere says whether it is known that no worker fits.
+func (s *search) nowhere() bool { return s.known && len(s.fresh) == 0 }
+
+// knows says whether news of workers matter to the search.
+func (s *search) knows() bool { return s.known || s.cursor > 0 }
+
+// tell notes which of the improved workers have room for the shape now.
+func (s *Shape) tell(improved []*Worker) {
+	for _, w := range improved {
+		if !w.seat.open || !hasRoom(s.Need, w) || Judge(s.Spec, s.Need, w) != Fits || slices.Contains(s.fresh, w) {
+			continue
+		}
+		if len(s.fresh) >= maxFresh {
+			s.search = search{}
+			return
+		}
+		s.fresh = append(s.fresh, w)
 	}
-	best, spare := candidate{index: -1}, candidate{index: -1}
-visit:
-	for from, to := range walk(n, k, o.Rand) {
-		for at := from; at < to; at++ {
-			w := &workers[at]
-			// Room is the cheapest question and the likeliest no.
-			if !hasRoom(need, w) || Judge(s, need, w) != Fits {
-				continue
+}
+
+// Choose returns the best worker for a task of the shape. Shapes must have been
+// told of improved workers before (Queue.Freshen).
+func (p *Pool) Choose(s *Shape, a *Ask, o *Options) (*Worker, Verdict) {
+	f := finder{ask: a, options: o, left: or(o.K, DefaultK), judged: maxJudged}
+	if len(s.fresh) > 0 {
+		s.fresh = slices.DeleteFunc(s.fresh, func(w *Worker) bool { return !w.seat.open || !f.see(w) })
+		if w := f.found(); w != nil {
+			return w, Found
+		}
+	}
+	if s.known {
+		return nil, Nowhere
+	}
+	if s.cursor == 0 {
+		all := p.sample(&f)
+		if w := f.found(); w != nil {
+			return w, Found
+		}
+		if all {
+			s.known = true
+			return nil, Nowhere
+		}
+	}
+	// Too many have room that do not fit: go through all, a part at a time.
+	for f.judged = maxJudged; s.cursor < len(p.all); s.cursor++ {
+		if f.judged <= 0 {
+			return nil, Unfinished
+		}
+		if w := p.all[s.cursor]; !w.seat.open {
+			f.judged--
+		} else if f.see(w) {
+			return w, Found
+		}
+	}
+	s.cursor, s.known = 0, true
+	return nil, Nowhere
+}
+
+func or(v, def int) int {
+	if v <= 0 {
+		return def
+	}
+	return v
+}
+
+// sample looks at workers that may have room until K fit or enough were judged;
+// true when there were no more.
+func (p *Pool) sample(f *finder) (all bool) {
+	buckets, n := p.roomy(f.ask.Need)
+	for from, to := range walk(n, f.left, f.options.Rand) {
+		i := 0
+		at := from
+		for at >= len(buckets[i]) {
+			at -= len(buckets[i])
+			i++
+		}
+		for range to - from {
+			for at == len(buckets[i]) {
+				at, i = 0, i+1
 			}
-			c := candidate{index: at, w: w, score: score(s, need, w, &o.Weights)}
-			if slices.Contains(o.Avoid, w.ID) {
-				spare = better(spare, c)
-				continue
-			}
-			best = better(best, c)
-			if k--; k == 0 {
-				break visit
+			f.see(buckets[i][at])
+			at++
+			if f.left <= 0 || f.judged <= 0 {
+				return false
 			}
 		}
 	}
-	if best.index < 0 {
-		best = spare
+	return true
+}
+
+// finder compares candidates.
+type finder struct {
+	ask          *Ask
+	options      *Options
+	left, judged int
+	best, spare  candidate
+}
+
+// see judges a worker; true when the task could be placed there.
+func (f *finder) see(w *Worker) bool {
+	a := f.ask
+	f.judged--
+	// Room is the cheapest question and the likeliest no.
+	if !hasRoom(a.Need, w) || !w.Hold.admits(a) || Judge(a.Spec, a.Need, w) != Fits {
+		return false
 	}
-	return max(best.index, 0), best.index >= 0
+	c := candidate{w: w, score: score(a.Spec, a.Need, w, &f.options.Weights)}
+	if slices.Contains(a.Avoid, w.ID) {
+		f.spare = better(f.spare, c)
+		return true
+	}
+	f.best = better(f.best, c)
+	f.left--
+	return true
+}
+
+func (f *finder) found() *Worker {
+	if f.best.w == nil {
+		return f.spare.w
+	}
+	return f.best.w
 }
 
 // block is how many neighbours are visited in a row: enough to be kind to the
@@ -77,7 +201,11 @@ const block = 8
 func walk(n, k int, r *rand.Rand) iter.Seq2[int, int] {
 	blocks := (n + block - 1) / block
 	if n <= k || r == nil || blocks == 1 {
-		return func(yield func(int, int) bool) { yield(0, n) }
+		return func(yield func(int, int) bool) {
+			if n > 0 {
+				yield(0, n)
+			}
+		}
 	}
 	stride := 1 + r.IntN(blocks-1)
 	for gcd(stride, blocks) != 1 {
@@ -102,14 +230,13 @@ func gcd(a, b int) int {
 }
 
 type candidate struct {
-	index int // -1: none
-	w     *Worker
+	w     *Worker // nil: none
 	score float64
 }
 
 func better(a, b candidate) candidate {
 	switch {
-	case a.index < 0 || b.score > a.score:
+	case a.w == nil || b.score > a.score:
 		return b
 	case b.score < a.score:
 		return a
@@ -126,7 +253,7 @@ func better(a, b candidate) candidate {
 // score ranks a worker that fits; higher is better.
 func score(s *job.Spec, need job.Resources, w *Worker, by *Weights) float64 {
 	v := by.FreeShare*freeShare(need, w) + by.Price*cheapness(s, w) + by.Reputation*w.Score
-	if w.Cached {
+	if by.Cached > 0 && slices.Contains(w.Modules, s.Module) {
 		v += by.Cached
 	}
 	return v

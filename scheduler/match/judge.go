@@ -13,11 +13,13 @@ type Worker struct {
 	Free      job.Resources   // as last reported, less the bookings under way
 	FreeSlots uint32          // attempts that it would take beside those; 0: none
 	Draining  bool            // takes nothing new
-	Cached    bool            // the module ran there before
+	Modules   []string        // that ran there lately
 	Running   int             // attempts that it holds, for breaking ties
 	Score     float64         // reputation, 0..1; newcomers 0.5
 	ID        string          // peer id
 	Cap       work.Capability // as last advertised; Labels sorted by key
+	Hold      *Hold           // reservation for a task that waits for it
+	seat      seat            // the pool's
 }
 
 // Why is a judgement: Fits, or the first reason that excludes a worker.

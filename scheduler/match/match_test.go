@@ -17,7 +17,9 @@ import (
 
 var one = job.Resources{CPU: 1000, Memory: 1 << 20}
 
-func spec() *job.Spec { return &job.Spec{Type: "render3d", Executor: "wasm", PriceMax: 100} }
+func spec() *job.Spec {
+	return &job.Spec{Type: "render3d", Executor: "wasm", Module: "module", PriceMax: 100}
+}
 
 func sample(id string) Worker {
 	total := job.Resources{CPU: 4000, Memory: 4 << 20, Disk: 1 << 20}
@@ -56,10 +58,26 @@ func TestJudge(t *testing.T) {
 		if got := Judge(s, one, &w); got != tt.want || got.String() != tt.code {
 			t.Errorf("%d: %v, want %v", i, got, tt.code)
 		}
-		if _, ok := Choose(s, one, []Worker{w}, Options{}); ok != (tt.want == Fits) {
+		if _, ok := choose(s, []Worker{w}, Options{}); ok != (tt.want == Fits) {
 			t.Errorf("%d: chosen %v, judged %v", i, ok, tt.want)
 		}
 	}
+}
+
+// choose puts workers into a pool and returns the place of the one chosen.
+func choose(s *job.Spec, ws []Worker, o Options, avoid ...string) (at int, ok bool) {
+	p := &Pool{}
+	for i := range ws {
+		p.Add(&ws[i])
+	}
+	w, v := p.Choose(newShape("", s, one), &Ask{Spec: s, Need: one, Avoid: avoid}, &o)
+	for i := range ws {
+		ws[i].seat = seat{}
+		if w == &ws[i] {
+			at = i
+		}
+	}
+	return at, v == Found
 }
 
 func TestTally(t *testing.T) {
@@ -77,7 +95,7 @@ func TestRanking(t *testing.T) {
 		"more slots":     func(b, w *Worker) { w.FreeSlots = 1 },
 		"cheaper":        func(b, w *Worker) { b.Cap.Price = 50 },
 		"better known":   func(b, w *Worker) { b.Score = 0.6 },
-		"module is here": func(b, w *Worker) { b.Cached = true },
+		"module is here": func(b, w *Worker) { b.Modules = []string{"other", "module"} },
 		"fewer attempts": func(b, w *Worker) { w.Running = 1 },
 		"smaller id":     func(b, w *Worker) { b.ID = "a" },
 	}
@@ -85,7 +103,7 @@ func TestRanking(t *testing.T) {
 		for at := range 2 { // whichever comes first
 			ws := []Worker{sample("m"), sample("m")}
 			favour(&ws[at], &ws[1-at])
-			if got, ok := Choose(spec(), one, ws, Options{Weights: DefaultWeights()}); !ok || got != at {
+			if got, ok := choose(spec(), ws, Options{Weights: DefaultWeights()}); !ok || got != at {
 				t.Errorf("%s: chose %d of %d", name, got, at)
 			}
 		}
@@ -95,12 +113,12 @@ func TestRanking(t *testing.T) {
 func TestAvoidedOnlyAtNeed(t *testing.T) {
 	ws := []Worker{sample("a"), sample("b")}
 	ws[0].Score, ws[1].Free.CPU = 1, 1000
-	o := Options{Weights: DefaultWeights(), Avoid: []string{"a"}}
-	if got, ok := Choose(spec(), one, ws, o); !ok || got != 1 {
+	o := Options{Weights: DefaultWeights()}
+	if got, ok := choose(spec(), ws, o, "a"); !ok || got != 1 {
 		t.Errorf("chose %d", got)
 	}
 	ws[1].FreeSlots = 0
-	if got, ok := Choose(spec(), one, ws, o); !ok || got != 0 {
+	if got, ok := choose(spec(), ws, o, "a"); !ok || got != 0 {
 		t.Errorf("chose %d, %v although only the avoided one fits", got, ok)
 	}
 }
@@ -122,7 +140,7 @@ func TestChooseFindsWhatFits(t *testing.T) {
 		}
 		seed := rapid.Uint64().Draw(t, "seed")
 		o := Options{Weights: DefaultWeights(), K: rapid.IntRange(1, 40).Draw(t, "k"), Rand: rand.New(rand.NewPCG(seed, 1))}
-		got, ok := Choose(spec(), one, ws, o)
+		got, ok := choose(spec(), ws, o)
 		if ok != (len(fits) > 0) || ok && !fits[got] {
 			t.Fatalf("chose %d, %v; %d fit", got, ok, len(fits))
 		}
@@ -134,7 +152,7 @@ func TestChooseFindsWhatFits(t *testing.T) {
 			}
 		}
 		o.Rand = rand.New(rand.NewPCG(seed, 1))
-		if again, _ := Choose(spec(), one, ws, o); again != got {
+		if again, _ := choose(spec(), ws, o); again != got {
 			t.Fatalf("the same arguments give %d and %d", got, again)
 		}
 	})
@@ -149,7 +167,7 @@ func TestNoHerds(t *testing.T) {
 	chosen := map[int]int{}
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 1000 {
-		i, _ := Choose(spec(), one, ws, Options{Weights: DefaultWeights(), Rand: r})
+		i, _ := choose(spec(), ws, Options{Weights: DefaultWeights(), Rand: r})
 		chosen[i]++
 	}
 	most := 0
@@ -211,30 +229,4 @@ func rank(a, b Entry) int {
 		return 1
 	}
 	return 0
-}
-
-func BenchmarkChoose(b *testing.B) {
-	for _, n := range []int{10, 1000, 10_000} {
-		ws := make([]Worker, n)
-		for i := range ws {
-			ws[i] = sample(fmt.Sprintf("12D3KooW%044d", i))
-		}
-		s := spec()
-		s.Labels = []job.Pair{{Key: "b", Value: "2"}}
-		r := rand.New(rand.NewPCG(1, 2))
-		o := Options{Weights: DefaultWeights(), Rand: r, Avoid: []string{"x"}}
-		b.Run(fmt.Sprint("free/", n), func(b *testing.B) {
-			for b.Loop() {
-				Choose(s, one, ws, o)
-			}
-		})
-		for i := range ws {
-			ws[i].Free.CPU = 10
-		}
-		b.Run(fmt.Sprint("busy/", n), func(b *testing.B) {
-			for b.Loop() {
-				Choose(s, one, ws, o)
-			}
-		})
-	}
 }

@@ -2,7 +2,6 @@ package shard
 
 import (
 	"slices"
-	"time"
 
 	"github.com/ciro-network/ciro/scheduler/job"
 	"github.com/ciro-network/ciro/scheduler/match"
@@ -16,67 +15,49 @@ const perPass = 256
 // sampleSize is the number of candidates beyond which a random sample is ranked.
 const sampleSize = 32
 
-// schedule books places for eligible tasks in queue order.
+// placing is what a leader needs to give out places.
+type placing struct {
+	queue    *match.Queue // what waits
+	pool     match.Pool   // views of the attached workers
+	reserved []*reservation
+}
+
+// schedule books places for the tasks that come first, until no more fit.
 func (r *Replica) schedule() {
 	l := r.lead
 	l.dirty = false
-	table := make([]match.Worker, 0, len(l.workers))
-	for _, w := range l.workers {
-		if w.view.FreeSlots > 0 && !w.view.Draining {
-			table = append(table, w.view)
-		}
-	}
-	if len(table) == 0 || len(l.active) == 0 {
-		return
-	}
-	left := perPass
-	for _, e := range r.queue() {
-		left = r.place(r.state.Jobs[e.Job], table, left)
-		if left == 0 {
-			l.dirty = true
+	l.queue.Advance(r.shardNow)
+	l.queue.Measure(l.pool.Total())
+	l.queue.Freshen(&l.pool)
+	l.queue.Resume()
+	r.placeReserved()
+	o := match.Options{Weights: r.p.Weights, K: sampleSize, Rand: r.rand}
+	for range perPass {
+		t, j, s, ok := l.queue.Head()
+		switch {
+		case !ok:
+			l.dirty = l.queue.Unfinished()
 			return
-		}
-	}
-}
-
-// queue returns the jobs that have something to assign, in order.
-func (r *Replica) queue() []match.Entry {
-	var out []match.Entry
-	for _, j := range r.lead.active {
-		g := j.Gather()
-		if j.Count(job.Queued) == 0 && (g == nil || !j.Eligible(job.GatherIndex, r.shardNow)) {
+		case l.bookings[ref{t.Job, t.Index}] != nil:
+			l.queue.Take(t)
 			continue
 		}
-		out = append(out, match.Entry{
-			Job: j.ID, Index: j.Index, Priority: j.Spec.Priority,
-			Waiting: time.Duration(r.shardNow-j.Accepted) * time.Millisecond,
-		})
+		a := r.ask(j, t)
+		view, v := l.pool.Choose(s, &a, &o)
+		if v == match.Found {
+			l.queue.Take(t)
+			r.book(j, &a, view)
+		}
+		l.queue.Settled(s, v)
 	}
-	match.Order(out)
-	return out
+	l.dirty = true
 }
 
-// place books as many of a job's tasks as fit and returns what is left of the
-// pass.
-func (r *Replica) place(j *job.Job, table []match.Worker, left int) int {
-	for i := range j.Tasks {
-		index := j.WireIndex(i)
-		if left == 0 {
-			return 0
-		}
-		if !j.Eligible(index, r.shardNow) || r.lead.bookings[ref{j.ID, index}] != nil {
-			continue
-		}
-		at, ok := match.Choose(j.Spec, j.Need(index), table, match.Options{
-			Weights: r.p.Weights, K: sampleSize, Avoid: avoid(&j.Tasks[i]), Rand: r.rand,
-		})
-		if !ok {
-			return left // what one task of the job lacks, its others lack too
-		}
-		r.book(j, index, &table[at])
-		left--
+// ask describes a task that looks for a place.
+func (r *Replica) ask(j *job.Job, t match.Task) match.Ask {
+	return match.Ask{
+		Task: t, Spec: j.Spec, Need: j.Need(t.Index), Avoid: avoid(j.Task(t.Index)), Ends: r.now.Mono + j.Spec.Policy.Timeout,
 	}
-	return left
 }
 
 // avoid names the workers on which the task has failed.
@@ -90,19 +71,20 @@ func avoid(t *job.Task) []string {
 	return out
 }
 
-func (r *Replica) book(j *job.Job, index int32, view *match.Worker) {
-	need := j.Need(index)
+func (r *Replica) book(j *job.Job, a *match.Ask, view *match.Worker) {
 	b := &booking{
-		key:  work.Key{Job: j.ID, Task: index, Attempt: j.Task(index).Attempt + 1},
-		need: need, worker: view.ID, since: r.now.Mono,
+		key:  work.Key{Job: j.ID, Task: a.Task.Index, Attempt: j.Task(a.Task.Index).Attempt + 1},
+		need: a.Need, worker: view.ID, client: r.lead.queue.Client(string(j.ClientKey)), since: r.now.Mono, ends: a.Ends,
 	}
-	r.lead.bookings[ref{j.ID, index}] = b
+	r.lead.bookings[refOf(b.key)] = b
+	r.lead.queue.Charge(b.client, b.need)
+	view.Hold.Placed(a)
 	w := r.lead.worker(view.ID)
-	w.pending = w.pending.Add(need)
+	w.pending = w.pending.Add(a.Need)
 	w.slots++
-	w.view.Free, w.view.FreeSlots = w.view.Free.Sub(need), w.view.FreeSlots-1
-	view.Free, view.FreeSlots = w.view.Free, w.view.FreeSlots
-	r.do(Work{To: view.ID, Msg: work.Book{Key: b.key, Need: need}})
+	w.view.Free, w.view.FreeSlots = w.view.Free.Sub(a.Need), w.view.FreeSlots-1
+	r.lead.pool.Update(&w.view)
+	r.do(Work{To: view.ID, Msg: work.Book{Key: b.key, Need: a.Need}})
 }
 
 // answered takes the booking off what the worker has not seen yet.
@@ -115,9 +97,16 @@ func (r *Replica) answered(w *worker, b *booking) {
 	w.slots -= min(w.slots, 1)
 }
 
-// dropBooking forgets a booking; release also gives the place back.
+// dropBooking forgets a booking and lets its task wait again, unless it was
+// assigned; release also gives the place back.
 func (r *Replica) dropBooking(k ref, b *booking, release bool) {
 	delete(r.lead.bookings, k)
+	r.lead.queue.Discharge(b.client, b.need)
+	if j := r.lead.active[k.job]; j != nil {
+		if t := j.Task(k.task); t.State == job.Queued {
+			r.lead.queue.Return(match.Task{Job: k.job, Index: k.task}, t.NotBefore)
+		}
+	}
 	if w := r.lead.worker(b.worker); w != nil {
 		r.answered(w, b)
 	}
@@ -171,6 +160,7 @@ func (r *Replica) assigned(cmd *job.Command, out job.Outcome) {
 	}
 	r.dropBooking(k, b, out.Reason != "" || b.worker != cmd.Worker)
 	if out.Reason == "" && out.Job != nil {
+		r.lead.queue.Progress(match.Task{Job: k.job, Index: k.task})
 		r.remember(cmd.Worker, out.Job.Spec.Module)
 	}
 }
@@ -178,11 +168,11 @@ func (r *Replica) assigned(cmd *job.Command, out job.Outcome) {
 // remember notes that a worker will have a module in its cache.
 func (r *Replica) remember(peer, module string) {
 	w := r.lead.worker(peer)
-	if w == nil || slices.Contains(w.modules, module) {
+	if w == nil || slices.Contains(w.view.Modules, module) {
 		return
 	}
-	w.modules = append(w.modules, module)
-	if len(w.modules) > maxModules {
-		w.modules = w.modules[1:]
+	w.view.Modules = append(w.view.Modules, module)
+	if len(w.view.Modules) > maxModules {
+		w.view.Modules = w.view.Modules[1:]
 	}
 }

@@ -2,6 +2,7 @@ package shard_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"testing"
 	"time"
 
@@ -16,8 +17,8 @@ type lone struct {
 	now time.Duration
 }
 
-func newLone(b *testing.B) *lone {
-	cfg := shard.Config{Network: network, ID: 1, Self: "a", Snapshot: shard.Found("a", 7)}
+func newLone(b *testing.B, p shard.Params) *lone {
+	cfg := shard.Config{Network: network, ID: 1, Self: "a", Params: p, Snapshot: shard.Found("a", 7)}
 	rep, err := shard.New(cfg, shard.Now{Wall: wall})
 	if err != nil {
 		b.Fatal(err)
@@ -59,20 +60,14 @@ func find[M work.Message](b *testing.B, acts []shard.Action) M {
 // BenchmarkJob takes one job of one task from its submission to its result:
 // accept, book, assign, started, done. Four commits each.
 func BenchmarkJob(b *testing.B) {
-	l := newLone(b)
-	spec := &job.Spec{
-		Name: "job", Type: "custom", Executor: "wasm", Module: "module", Tasks: 1, Priority: 5,
-		Need: job.Resources{CPU: 1000, Memory: 1 << 30, Disk: 1 << 30}, Policy: job.Policy{Timeout: time.Minute},
-	}
-	o := &job.Offer{
-		Network: network, ClientKey: make([]byte, 32), NotAfter: wall + time.Hour.Milliseconds(), Spec: spec.Encode(), Signature: make([]byte, 64),
-	}
+	l := newLone(b, shard.Params{})
+	o := offerOf(1)
 	jobs := 0
 	for b.Loop() {
 		// A fresh shard now and then, so that the cost of a job is measured and not
 		// that of a state of any size.
 		if jobs%2000 == 1999 {
-			l = newLone(b)
+			l = newLone(b, shard.Params{})
 		}
 		jobs++
 		binary.BigEndian.PutUint64(o.Nonce[:], uint64(jobs))
@@ -88,9 +83,56 @@ func BenchmarkJob(b *testing.B) {
 
 // BenchmarkIdle is the cost of a tick in which nothing happens.
 func BenchmarkIdle(b *testing.B) {
-	l := newLone(b)
+	l := newLone(b, shard.Params{})
 	for b.Loop() {
 		l.now += 100 * time.Millisecond
 		l.step(shard.Tick{})
+	}
+}
+
+// BenchmarkPlace gives the one place that becomes free in a full mesh to the
+// task that comes first, and has the worker refuse it: two Steps.
+func BenchmarkPlace(b *testing.B) {
+	for _, workers := range []int{10, 1000, 10_000} {
+		for _, queued := range []int{10, 10_000, 100_000} {
+			b.Run(fmt.Sprintf("workers=%d/queued=%d", workers, queued), func(b *testing.B) { place(b, workers, queued) })
+		}
+	}
+}
+
+func place(b *testing.B, workers, queued int) {
+	l := newLone(b, shard.Params{MaxWorkers: workers + 1, Lease: 10 * time.Hour})
+	name := func(i int) string { return fmt.Sprintf("12D3KooW%044d", i) }
+	small := plenty
+	small.Slots = 4
+	l.hear(work.Heartbeat{Boot: 1, Free: plenty.Total})
+	for i := range workers {
+		l.step(shard.Heard{From: name(i), Msg: work.Attach{Boot: 1, Capability: small, Free: small.Total}})
+	}
+	for i := range max(1, queued/10) {
+		o := offerOf(min(10, queued))
+		o.ClientKey[0] = byte(i % 16)
+		binary.BigEndian.PutUint64(o.Nonce[:], uint64(i))
+		l.step(shard.Submit{Token: uint64(i + 1), Offer: o.Encode(), Holders: []string{"a"}})
+	}
+	if n := l.rep.Health().Jobs; n != max(1, queued/10) {
+		b.Fatalf("%d jobs were accepted", n)
+	}
+	i := 0
+	for b.Loop() {
+		i = (i + 7919) % workers
+		from := name(i)
+		book := find[work.Book](b, l.step(shard.Heard{From: from, Msg: work.Heartbeat{Boot: 1, Free: small.Total, FreeSlots: 1}}))
+		l.step(shard.Heard{From: from, Msg: work.Refused{Key: book.Key, Free: small.Total}})
+	}
+}
+
+func offerOf(tasks int) *job.Offer {
+	spec := &job.Spec{
+		Name: "job", Type: "custom", Executor: "wasm", Module: "module", Tasks: uint32(tasks), Priority: 5,
+		Need: job.Resources{CPU: 1000, Memory: 1 << 30, Disk: 1 << 30}, Policy: job.Policy{Timeout: time.Minute},
+	}
+	return &job.Offer{
+		Network: network, ClientKey: make([]byte, 32), NotAfter: wall + time.Hour.Milliseconds(), Spec: spec.Encode(), Signature: make([]byte, 64),
 	}
 }

@@ -26,8 +26,8 @@ type leading struct {
 	since time.Duration // monotonic; moved forward by gaps, so that they renew leases
 	dirty bool          // something may be assigned
 
-	workers  []*worker // sorted by peer
-	active   []*job.Job
+	workers  []*worker           // sorted by peer
+	active   map[job.ID]*job.Job // that have not ended
 	bookings map[ref]*booking
 	attempts map[ref]*attempt  // assigned and running, as applied
 	reports  map[work.Key]bool // proposed, not applied
@@ -38,6 +38,7 @@ type leading struct {
 	round, rounds uint64
 	roundAt       time.Duration
 
+	placing
 	group
 	slowAt, sweepAt time.Duration
 }
@@ -49,18 +50,22 @@ type worker struct {
 	view    match.Worker
 	pending job.Resources // of bookings that it has not answered
 	slots   uint32        // number of those
-	modules []string      // run here lately, newest last, at most maxModules
 }
 
 const maxModules = 32
+
+// clientMemory is how long a client is remembered that has nothing here.
+const clientMemory = time.Minute
 
 // booking is a place that was asked for one task.
 type booking struct {
 	key      work.Key // Fence 0
 	need     job.Resources
 	worker   string
+	client   *match.Client
 	answered bool // held by the worker; the assignment is proposed
 	since    time.Duration
+	ends     time.Duration // by then it will be over, if it runs at once
 }
 
 // attempt is an assignment that stands.
@@ -72,12 +77,14 @@ type attempt struct {
 	sent   time.Duration // last Assign
 	held   bool          // the worker has named it since
 	limit  time.Duration // after which it cannot be running any more
+	need   job.Resources
+	client *match.Client
 }
 
 func newLeading(term uint64, now time.Duration) *leading {
 	return &leading{
-		term: term, since: now, bookings: map[ref]*booking{}, attempts: map[ref]*attempt{},
-		reports: map[work.Key]bool{}, starts: map[work.Key]bool{}, group: newGroup(now),
+		term: term, since: now, active: map[job.ID]*job.Job{}, bookings: map[ref]*booking{}, attempts: map[ref]*attempt{},
+		reports: map[work.Key]bool{}, starts: map[work.Key]bool{}, placing: placing{queue: match.NewQueue()}, group: newGroup(now),
 	}
 }
 
@@ -101,11 +108,13 @@ func (l *leading) renew(now time.Duration) {
 func (r *Replica) takeOffice() {
 	l := r.lead
 	l.ready, l.dirty, l.since = true, true, r.now.Mono
+	l.queue.Advance(r.shardNow)
 	for _, j := range r.state.SortedJobs() {
 		if j.State.Terminal() {
 			continue
 		}
-		l.active = append(l.active, j)
+		l.active[j.ID] = j
+		l.queue.Add(j)
 		for i := range j.Tasks {
 			t := &j.Tasks[i]
 			if t.State == job.Assigned || t.State == job.TaskRunning {
@@ -124,8 +133,12 @@ func (r *Replica) takeOffice() {
 func (r *Replica) stand(j *job.Job, index int32, mine bool) {
 	t := j.Task(index)
 	key := work.Key{Job: j.ID, Task: index, Attempt: t.Attempt, Fence: t.Fence}
-	a := &attempt{key: key, worker: t.Worker, mine: mine, since: r.now.Mono, limit: r.now.Mono + j.Spec.Policy.Timeout + attemptGrace}
+	a := &attempt{
+		key: key, worker: t.Worker, mine: mine, since: r.now.Mono, limit: r.now.Mono + j.Spec.Policy.Timeout + attemptGrace,
+		need: j.Need(index), client: r.lead.queue.Client(string(j.ClientKey)),
+	}
 	r.lead.attempts[refOf(key)] = a
+	r.lead.queue.Charge(a.client, a.need)
 	if mine {
 		r.assign(j, a)
 	}
@@ -155,6 +168,8 @@ func (r *Replica) tick() {
 	}
 	l.slowAt = r.now.Mono + 500*time.Millisecond
 	r.tendGroup()
+	r.tendReservations()
+	l.queue.Forget(r.now.Mono - clientMemory)
 	r.judgeTimeouts()
 	r.sweepIfDue()
 }
@@ -209,7 +224,13 @@ func (l *leading) attempt(k work.Key, peer string) *attempt {
 // judgeLeases lapses what silent workers hold.
 func (r *Replica) judgeLeases() {
 	l := r.lead
-	l.workers = slices.DeleteFunc(l.workers, func(w *worker) bool { return r.now.Mono-w.heard > r.p.Lease })
+	l.workers = slices.DeleteFunc(l.workers, func(w *worker) bool {
+		silent := r.now.Mono-w.heard > r.p.Lease
+		if silent {
+			l.pool.Remove(&w.view)
+		}
+		return silent
+	})
 	if len(l.attempts) == 0 {
 		return
 	}
@@ -244,6 +265,7 @@ func (r *Replica) fail(k work.Key, c job.Cause, detail string) {
 // sweepIfDue lets deadlines and retention take effect.
 func (r *Replica) sweepIfDue() {
 	due := r.now.Mono >= r.lead.sweepAt && len(r.state.Jobs)+len(r.state.Tombstones) > 0
+	// any order: one that is due is enough
 	for _, j := range r.lead.active {
 		d := j.Spec.Policy.Deadline
 		due = due || d > 0 && r.shardNow > j.Accepted+d.Milliseconds()
@@ -273,7 +295,8 @@ func (r *Replica) decided(cmd *job.Command, out job.Outcome) {
 	}
 	r.answerWaiting(cmd, out)
 	if out.Reason == "" && cmd.Op == job.OpAccept {
-		l.active = append(l.active, out.Job)
+		l.active[cmd.Job] = out.Job
+		l.queue.Add(out.Job)
 	}
 	if cmd.Op == job.OpAssign {
 		r.assigned(cmd, out)
@@ -296,8 +319,14 @@ func (r *Replica) follow(e *job.Event) {
 		r.stand(j, e.Task, true)
 	case job.EventRequeued, job.EventDead, job.EventDone:
 		r.drop(e.Job, e.Task, e.Kind != job.EventDone)
+		if e.Kind == job.EventRequeued {
+			l.queue.Return(match.Task{Job: e.Job, Index: e.Task}, j.Task(e.Task).NotBefore)
+		}
+	case job.EventAssembling:
+		l.queue.Return(match.Task{Job: e.Job, Index: job.GatherIndex}, 0)
 	case job.EventCompleted, job.EventFailed, job.EventCancelled:
-		l.active = slices.DeleteFunc(l.active, func(a *job.Job) bool { return a.ID == e.Job })
+		delete(l.active, e.Job)
+		l.queue.Remove(j)
 		for i := range j.Tasks {
 			r.drop(j.ID, j.WireIndex(i), true)
 		}
@@ -313,6 +342,7 @@ func (r *Replica) drop(id job.ID, task int32, stop bool) {
 		return
 	}
 	delete(r.lead.attempts, k)
+	r.lead.queue.Discharge(a.client, a.need)
 	if stop {
 		r.do(Work{To: a.worker, Msg: work.Stop{Key: a.key, Why: "the attempt no longer counts"}})
 	}

@@ -69,11 +69,13 @@ func (r *Replica) attach(peer string, m work.Attach) {
 	if w.boot != m.Boot {
 		w.boot, w.pending, w.slots = m.Boot, job.Resources{}, 0
 		for _, k := range sortedRefs(l.bookings) {
-			if l.bookings[k].worker == peer {
-				delete(l.bookings, k)
+			if b := l.bookings[k]; b.worker == peer {
+				b.answered = true // a worker that has started anew knows nothing of it
+				r.dropBooking(k, b, false)
 			}
 		}
 	}
+	l.pool.Add(&w.view)
 	r.capacity(w, m.Free, m.FreeSlots)
 	if l.ready {
 		r.reconcile(peer, m.Held)
@@ -85,6 +87,7 @@ func (r *Replica) attach(peer string, m work.Attach) {
 func (r *Replica) capacity(w *worker, free job.Resources, slots uint32) {
 	w.view.Free = free.Sub(w.pending)
 	w.view.FreeSlots = slots - min(slots, w.slots)
+	r.lead.pool.Update(&w.view)
 	r.lead.dirty = true
 }
 
