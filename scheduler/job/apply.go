@@ -1,6 +1,7 @@
 package job
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"time"
@@ -23,6 +24,9 @@ type Outcome struct {
 	Reason string  // "" when the command took effect
 	Events []Event // visible moves, in order
 	Job    *Job    // the job concerned, if it is known
+
+	Cut      *Cut    // the batch that the command cut
+	Anchored *Anchor // the anchor that it recorded
 }
 
 // applying is one application of one command.
@@ -46,6 +50,10 @@ func (s *State) Apply(index, term uint64, cmd *Command) Outcome {
 		a.out.Reason = a.accept()
 	case OpSweep:
 		a.sweep()
+	case OpCut:
+		a.out.Reason = a.cut()
+	case OpAnchored:
+		a.out.Reason = a.anchored()
 	default:
 		a.out.Reason = a.onJob()
 	}
@@ -88,10 +96,11 @@ func (a *applying) accept() string {
 	j := &Job{
 		ID: id, Spec: spec, Offer: a.cmd.Offer, ClientKey: offer.ClientKey, NotAfter: offer.NotAfter,
 		Term: a.term, Index: a.Index, Accepted: a.Time, Holders: a.cmd.Holders, Tasks: make([]Task, n),
+		specHash: sha256.Sum256(offer.Spec),
 	}
 	j.counts[Queued] = spec.Tasks
 	size := j.size()
-	if a.Bytes+size > MaxStateBytes {
+	if a.Bytes+size > MaxStateBytes || len(a.Anchoring.Leaves) >= MaxLeaves {
 		return ReasonBusy
 	}
 	a.Bytes += size
@@ -167,6 +176,7 @@ func (a *applying) assign(j *Job, t *Task) string {
 		a.event(j, Event{Kind: EventRunning})
 	}
 	a.taskEvent(j, t, EventAssigned)
+	a.record(j, a.cmd.Task, LeafAssignment)
 	return ""
 }
 
@@ -324,6 +334,9 @@ func (a *applying) end(j *Job, to JobState, reason string) {
 			j.Tasks[i].Ended = a.Time
 		}
 	}
+	if to == Completed {
+		a.settle(j)
+	}
 	kind := map[JobState]Kind{Completed: EventCompleted, Failed: EventFailed, Cancelled: EventCancelled}[to]
 	a.event(j, Event{Kind: kind, Detail: reason})
 }
@@ -337,6 +350,9 @@ func (a *applying) sweep() {
 		case !j.State.Terminal() && d > 0 && a.Time > j.Accepted+d.Milliseconds():
 			a.end(j, Failed, fmt.Sprintf("the job's deadline of %v has passed", d))
 		case j.State.Terminal() && a.Time > j.KeptUntil():
+			if j.State != Completed {
+				a.settle(j)
+			}
 			delete(a.Jobs, j.ID)
 			a.Bytes -= j.size()
 			if len(a.Tombstones) < MaxTombstones {

@@ -20,6 +20,9 @@ const (
 	OpCancel  Op = 6 // end the job at the client's wish
 	OpLost    Op = 7 // a done task's outputs are gone
 	OpSweep   Op = 8 // let time pass: deadlines, retention
+
+	OpCut      Op = 12 // cut a batch of leaves for the anchor
+	OpAnchored Op = 13 // the oldest batch's anchor is final
 )
 
 // Command is one entry of a shard's log. Which fields count depends on Op.
@@ -36,6 +39,8 @@ type Command struct {
 	Result  *Result // Done
 	Cause   Cause   // Fail
 	Detail  string  // Fail, Cancel
+	Cut     *CutOrder
+	Anchor  *Anchor // Anchored
 }
 
 const (
@@ -63,6 +68,8 @@ func (c *Command) Encode() []byte {
 	}
 	w.Uint(uint64(c.Cause))
 	w.String(Clip(c.Detail))
+	putCutOrder(&w, c.Cut)
+	putAnchor(&w, c.Anchor)
 	return w.Data()
 }
 
@@ -81,7 +88,8 @@ func DecodeCommand(b []byte) (*Command, error) {
 		c.Result = getResult(r)
 	}
 	c.Cause, c.Detail = getCause(r), r.String(MaxErrorText)
-	if c.Op < OpAccept || c.Op > OpSweep {
+	c.Cut, c.Anchor = getCutOrder(r), getAnchor(r)
+	if (c.Op < OpAccept || c.Op > OpSweep) && c.Op != OpCut && c.Op != OpAnchored {
 		r.Fail(fmt.Errorf("command %d is not known", c.Op))
 	}
 	if err := r.Close(); err != nil {

@@ -32,6 +32,16 @@
 // against LostCap. Beyond either the task is dead and keeps every attempt's
 // error; unless the spec says failFast: false, a dead task fails its job.
 //
+// # Records for the anchor
+//
+// Every assignment leaves a Leaf in the state, and every task's completion one
+// more once nothing can follow it (see Leaf). OpCut moves leaves into numbered
+// batches, OpAnchored lets a batch go once its Merkle root is anchored. Apply
+// judges both: a repeated or overtaken order is a no-op, so batches have neither
+// gaps nor repetitions and are the same on every replica. The state is bounded:
+// while more than MaxLeaves wait, offers are answered busy. Roots are computed by
+// the replicas' owners, which compare them; nothing here knows how.
+//
 // # Time
 //
 // Commands carry shard time in unix milliseconds; Apply uses the larger of the

@@ -31,6 +31,9 @@ func FuzzDecodeCommand(f *testing.F) {
 	for _, b := range samples() {
 		f.Add(b)
 	}
+	for _, b := range cutSamples() {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := DecodeCommand(b)
 		if err != nil {

@@ -18,13 +18,14 @@ type Encoder struct {
 	next   int    // of jobs
 	kept   map[*Job][]byte
 	events []Event
+	chain  Anchoring
 	tail   *tail // nil until it is needed or a sweep is about to change it
 }
 
 // StartEncoding begins to write the state as it is now. An Encoder that has not
 // come to its end is given up.
 func (s *State) StartEncoding() *Encoder {
-	e := &Encoder{s: s, jobs: s.SortedJobs(), kept: map[*Job][]byte{}, events: s.Events}
+	e := &Encoder{s: s, jobs: s.SortedJobs(), kept: map[*Job][]byte{}, events: s.Events, chain: s.Anchoring}
 	var head codec.Writer
 	s.putHead(&head, len(e.jobs))
 	e.head = head.Data()
@@ -49,7 +50,7 @@ func (e *Encoder) keep(j *Job) {
 // keepTail copies the tombstones, which a sweep is about to change.
 func (e *Encoder) keepTail() {
 	if e != nil && e.tail == nil {
-		e.tail = e.s.tail(e.events)
+		e.tail = e.s.tail(e.events, e.chain)
 	}
 }
 
@@ -84,7 +85,7 @@ func (e *Encoder) Stop() {
 	if e.s.encoding == e {
 		e.s.encoding = nil
 	}
-	e.head, e.jobs, e.kept, e.events, e.tail = nil, nil, nil, nil, nil
+	e.head, e.jobs, e.kept, e.events, e.chain, e.tail = nil, nil, nil, nil, Anchoring{}, nil
 }
 
 // Decoder reads an encoded state in pieces.
@@ -94,12 +95,14 @@ type Decoder struct {
 	jobs int    // that are still to come
 	prev *Job   // the last one, nil before the first
 
-	graves, events int // that are still to come; -1: not known yet
-	grave          ID  // the last one
+	graves, events, leaves int // that are still to come; -1: not known yet
+	grave                  ID  // the last one
 }
 
 // NewDecoder reads from b, which must not change meanwhile.
-func NewDecoder(b []byte) *Decoder { return &Decoder{r: codec.NewReader(b), graves: -1, events: -1} }
+func NewDecoder(b []byte) *Decoder {
+	return &Decoder{r: codec.NewReader(b), graves: -1, events: -1, leaves: -1}
+}
 
 // Next reads about limit bytes; one job is not divided. It returns the state
 // once it is whole, nil before.
@@ -156,6 +159,17 @@ func (d *Decoder) tail(limit int) bool {
 		}
 		d.s.Events = append(d.s.Events, getEvent(d.r))
 	}
+	c := &d.s.Anchoring
+	if d.leaves < 0 {
+		*c, d.leaves = getAnchoring(d.r)
+	}
+	for ; d.leaves > 0 && d.r.Err() == nil; d.leaves-- {
+		if d.r.Left() <= until {
+			return false
+		}
+		c.Leaves = append(c.Leaves, getLeaf(d.r))
+	}
+	checkAnchoring(d.r, c)
 	return true
 }
 

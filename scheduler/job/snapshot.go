@@ -1,6 +1,7 @@
 package job
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"iter"
 	"math"
@@ -20,7 +21,7 @@ func (s *State) Encode() []byte {
 	for _, j := range jobs {
 		putJob(&w, j)
 	}
-	s.tail(s.Events).put(&w, math.MaxInt)
+	s.tail(s.Events, s.Anchoring).put(&w, math.MaxInt)
 	return w.Data()
 }
 
@@ -50,6 +51,9 @@ type tail struct {
 	graves [256][]grave
 	next   int // of graves
 	events []Event
+
+	anchoring *Anchoring // its lists only grow, or are replaced; nil once its head is written
+	leaves    []Leaf
 }
 
 type grave struct {
@@ -57,8 +61,8 @@ type grave struct {
 	until int64
 }
 
-func (s *State) tail(events []Event) *tail {
-	t := &tail{count: len(s.Tombstones), events: events}
+func (s *State) tail(events []Event, anchoring Anchoring) *tail {
+	t := &tail{count: len(s.Tombstones), events: events, anchoring: &anchoring}
 	// any order: sorted when they are written
 	for id, until := range s.Tombstones {
 		t.graves[id[0]] = append(t.graves[id[0]], grave{id, until})
@@ -89,7 +93,18 @@ func (t *tail) put(w *codec.Writer, limit int) bool {
 		putEvent(w, &t.events[0])
 		t.events = t.events[1:]
 	}
-	return len(t.events) > 0
+	if len(t.events) > 0 {
+		return true
+	}
+	if t.anchoring != nil {
+		putAnchoring(w, t.anchoring)
+		t.leaves, t.anchoring = t.anchoring.Leaves, nil
+	}
+	for len(t.leaves) > 0 && len(w.Data()) < limit {
+		putLeaf(w, &t.leaves[0])
+		t.leaves = t.leaves[1:]
+	}
+	return len(t.leaves) > 0
 }
 
 // DecodeState reads a state. A Decoder does the same in pieces.
@@ -173,6 +188,7 @@ func getJob(r *codec.Reader) (*Job, error) {
 		return nil, err
 	}
 	j.ID, j.ClientKey, j.NotAfter, j.State = offer.ID(), offer.ClientKey, offer.NotAfter, JobState(st)
+	j.specHash = sha256.Sum256(offer.Spec)
 	n := int(j.Spec.Tasks)
 	if j.Spec.Gather != nil {
 		n++

@@ -156,6 +156,7 @@ type Job struct {
 	Holders   []string // nodes that held module and inputs at acceptance
 	Tasks     []Task   // Spec.Tasks, then the gather task if there is one
 	counts    [5]uint32
+	specHash  [32]byte
 }
 
 // Gather returns the gather task or nil.
@@ -266,8 +267,9 @@ type State struct {
 	Members    map[uint64]Member
 	NextID     uint64 // the next replica id
 	Events     []Event
-	Bytes      int64    // approximate size of Jobs
-	Noops      uint64   // commands that no longer matched
+	Bytes      int64  // approximate size of Jobs
+	Noops      uint64 // commands that no longer matched
+	Anchoring  Anchoring
 	order      []*Job   // Jobs in the order of their acceptance
 	encoding   *Encoder // nil, or the pieces of an earlier moment that are still to be written
 }
@@ -277,6 +279,7 @@ func NewState(founder Member) *State {
 	return &State{
 		Jobs: map[ID]*Job{}, Tombstones: map[ID]int64{},
 		Members: map[uint64]Member{founder.ID: founder}, NextID: founder.ID + 1,
+		Anchoring: Anchoring{Named: []string{founder.Peer}}, // the genesis names the founder
 	}
 }
 

@@ -179,6 +179,10 @@ func (b *bus) perform(x *box, a shard.Action) {
 			mine = " mine"
 		}
 		b.printf("%s sees term %d leader %q%s voters %v learners %v", x.peer, a.Term, a.Leader, mine, a.Voters, a.Learners)
+	case shard.Cut:
+		b.printf("%s cuts batch %d: records %d to %d, members %v", x.peer, a.Batch.Seq, a.Batch.First, a.Batch.First+a.Batch.Count, a.Batch.Members)
+	case shard.Anchored:
+		b.printf("%s has the anchor of batch %d", x.peer, a.Anchor.Seq)
 	case shard.Removed:
 		b.printf("%s is removed", x.peer)
 		x.tomb, x.rep, x.disk = max(x.tomb, x.id), nil, disk{}
@@ -262,6 +266,17 @@ func (b *bus) applied(x *box, a shard.Applied) {
 			s += fmt.Sprintf(" (%s %s)", e.Cause, e.Detail)
 		}
 		b.printf("%s", s)
+	}
+}
+
+// anchor says at a box, twice, that the anchor holds a batch.
+func (b *bus) anchor(args []string) {
+	x := b.boxes[option(args, "at", "")]
+	if x == nil {
+		x = b.leader()
+	}
+	for range 2 {
+		b.step(x, shard.Confirm{Anchor: job.Anchor{Seq: uint64(b.number(args, "seq")), Signer: x.peer}})
 	}
 }
 

@@ -30,6 +30,8 @@ type Params struct {
 	MaxWorkers    int           // attached workers, default 1000
 	MaxWaiting    int           // client requests that wait, default 4096
 	SnapshotEvery uint64        // entries between snapshots, default 4096
+	CutCount      int           // leaves of a batch for the anchor, default 1024, at most job.MaxBatch
+	CutAge        time.Duration // how long leaves wait for a batch to fill, default 10 s
 	Weights       match.Weights // of the ranking; zero: match.DefaultWeights
 	Seed          uint64        // of the sampling of candidates
 }
@@ -57,6 +59,8 @@ func (p Params) withDefaults() Params {
 	p.MaxWorkers = or(p.MaxWorkers, 1000)
 	p.MaxWaiting = or(p.MaxWaiting, 4096)
 	p.SnapshotEvery = or(p.SnapshotEvery, 4096)
+	p.CutCount = min(or(p.CutCount, 1024), job.MaxBatch)
+	p.CutAge = or(p.CutAge, 10*time.Second)
 	p.Weights = or(p.Weights, match.DefaultWeights())
 	return p
 }

@@ -50,6 +50,17 @@
 // group. A replica that lost its state refuses the old incarnation's messages
 // and is replaced under a new id.
 //
+// # Batches for the anchor
+//
+// The leader orders a batch of the state's records (package job) when CutCount of
+// them are open, when some have been open for CutAge, and when the group's
+// members changed: a new member is named by a batch before it can lead. Every
+// replica hands each batch to its owner (Cut), who keeps it, computes its root
+// and, at the leader, has it anchored and says so (Confirm); the leader then puts
+// the anchor into the log (Anchored), which lets the records leave the state. A
+// leader that dies in between loses nothing: its successor finds the batch in the
+// state and begins with the anchor again, which takes a batch twice for once.
+//
 // # Reads
 //
 // Read is answered after a ReadIndex round trip (ReadOnlySafe) once the state

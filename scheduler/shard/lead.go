@@ -40,6 +40,7 @@ type leading struct {
 
 	placing
 	group
+	anchoring
 	slowAt, sweepAt time.Duration
 }
 
@@ -162,6 +163,7 @@ func (r *Replica) tick() {
 	r.proposeWaiting()
 	r.expireBookings()
 	r.judgeLeases()
+	r.cutIfDue()
 	l.dirty = len(l.active) > 0
 	if r.now.Mono < l.slowAt {
 		return

@@ -66,6 +66,10 @@ type InviteRefused struct {
 // HandOver asks a leader to give its leadership away; sent before a clean stop.
 type HandOver struct{}
 
+// Confirm says that the anchor holds the oldest batch for good, and how; the
+// leader puts it into the log.
+type Confirm struct{ Anchor job.Anchor }
+
 func (Tick) event()          {}
 func (Received) event()      {}
 func (Submit) event()        {}
@@ -76,6 +80,7 @@ func (Directory) event()     {}
 func (Probed) event()        {}
 func (InviteRefused) event() {}
 func (HandOver) event()      {}
+func (Confirm) event()       {}
 
 // Action is one thing that the owner must do: one of the types below. They are
 // performed in order.
@@ -174,6 +179,16 @@ type Led struct {
 	Learners []string
 }
 
+// Cut hands over a batch of records for the anchor. Every replica's owner must
+// store it in one write with, or before, the Persist actions of later Steps:
+// once the anchor is final, the state lets the records go. It comes again after
+// a restart, for as long as the log or the state holds it. The leaves are the
+// state's own and must not be changed.
+type Cut struct{ Batch job.Batch }
+
+// Anchored says that the anchor of a batch is in the log. To be stored like Cut.
+type Anchored struct{ Anchor job.Anchor }
+
 // Removed says that this replica is no longer a member: the owner writes a
 // tombstone, deletes its state and stops stepping it.
 type Removed struct{}
@@ -188,4 +203,6 @@ func (Probe) action()      {}
 func (Invite) action()     {}
 func (Dismiss) action()    {}
 func (Led) action()        {}
+func (Cut) action()        {}
+func (Anchored) action()   {}
 func (Removed) action()    {}

@@ -132,6 +132,8 @@ func (r *Replica) handle(ev Event) {
 		}
 	case HandOver:
 		r.handOver()
+	case Confirm:
+		r.confirm(ev)
 	}
 }
 
@@ -212,6 +214,9 @@ func (r *Replica) persist(rd raft.Ready) {
 			panic(err) // a peer's committed state is unreadable: nothing sane can follow
 		}
 		r.do(Applied{Reset: true})
+		for _, cut := range r.state.Anchoring.Cuts {
+			r.tellCut(cut)
+		}
 	}
 	r.try(r.store.Append(rd.Entries))
 }
@@ -255,6 +260,7 @@ func (r *Replica) apply(e *raftpb.Entry) {
 		if len(out.Events) > 0 && e.GetIndex() > r.replayed {
 			r.do(Applied{Events: out.Events})
 		}
+		r.chained(out)
 		if r.lead != nil {
 			r.decided(cmd, out)
 		}

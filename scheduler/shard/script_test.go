@@ -123,6 +123,7 @@ func (b *bus) command(f []string) {
 	case "params":
 		b.params.SnapshotEvery = uint64(b.number(args, "snapshotEvery"))
 		b.params.DeadAfter = b.span(option(args, "deadAfter", "0s"))
+		b.params.CutCount, b.params.CutAge = b.number(args, "cutCount"), b.span(option(args, "cutAge", "0s"))
 	case "found":
 		x := b.add(args[0])
 		x.id, x.incarnation = 1, 7
@@ -141,6 +142,8 @@ func (b *bus) command(f []string) {
 		b.faults(f[0], args)
 	case "crash", "restart", "wipe", "handover":
 		b.power(f[0], b.boxes[args[0]])
+	case "anchor":
+		b.anchor(args)
 	case "worker", "silence", "speak":
 		b.hire(f[0], args)
 	default:

@@ -21,6 +21,8 @@ type host struct {
 	tickAt   time.Duration
 	commit   uint64            // as told to the oracle
 	seen     map[uint64][]byte // entries beyond commit, as the replica believes them stored
+
+	anchoring bool // a batch is on its way to the anchor
 }
 
 // open makes the replica of a shard from what is on disk.
@@ -202,7 +204,11 @@ func (h *host) act(a shard.Action) {
 			h.n.name, h.shard, h.rep.ID(), a.Term, a.Leader, a.Mine, a.Voters, a.Learners)
 		if a.Mine {
 			h.n.report()
+			h.anchor()
 		}
+	case shard.Cut:
+		w.oracle.handed(h, a.Batch)
+		h.anchor()
 	case shard.Removed:
 		w.printf("%s shard %d: replica %d is removed", h.n.name, h.shard, h.rep.ID())
 		h.n.close(h.shard, h.rep.ID())

@@ -50,6 +50,7 @@ type ledger struct {
 	down    *interruption               // of the leader of three voters
 	moving  map[attemptRef]interruption // attempts of crashed workers
 	fresh   map[job.ID]time.Duration    // accepted, nothing assigned yet
+	batches batches
 }
 
 // interruption is something that a crash has interrupted.
@@ -79,6 +80,7 @@ func newOracle(w *world) *oracle {
 			state: job.NewState(job.Member{}), hashes: map[uint64]uint64{}, leaders: map[uint64]string{},
 			given: map[attemptRef]standing{}, done: map[taskRef]uint64{}, judged: map[work.Key]bool{},
 			acked: map[job.ID]shard.Answer{}, moving: map[attemptRef]interruption{}, fresh: map[job.ID]time.Duration{},
+			batches: newBatches(),
 		})
 	}
 	return o
@@ -166,6 +168,12 @@ func (o *oracle) apply(s uint32, data []byte) {
 	}
 	if cmd.Op == job.OpDone && out.Reason == "" {
 		o.accepted(l, cmd)
+	}
+	if out.Cut != nil {
+		o.cut(l, *out.Cut)
+	}
+	if out.Anchored != nil {
+		o.anchored(l, out.Anchored)
 	}
 }
 

@@ -33,6 +33,9 @@ type Report struct {
 
 // Samples are single measurements, in the order in which they were made.
 type Samples struct {
+	Batches int // cut for the anchor
+	Records int // in them
+
 	Failover     []time.Duration // crash of a leader of three voters -> the next one is ready
 	Moved        []time.Duration // crash of a worker -> its lease has lapsed and its task is queued again
 	Assigned     []time.Duration // acceptance -> first assignment of the job
@@ -60,6 +63,8 @@ func (r *Report) Add(o Report) {
 	r.Virtual += o.Virtual
 	r.Messages += o.Messages
 	r.Bytes += o.Bytes
+	r.Batches += o.Batches
+	r.Records += o.Records
 	r.Failover = append(r.Failover, o.Failover...)
 	r.Moved = append(r.Moved, o.Moved...)
 	r.Assigned = append(r.Assigned, o.Assigned...)

@@ -46,6 +46,10 @@ func TestCampaign(t *testing.T) {
 		all.Accepted, all.Completed, all.Failed, all.Cancelled, all.Reassigned, all.Refused, all.Duplicates)
 	t.Logf("%d crashes (%d lost the disk), %d partitions, %d pauses, %d elections, %d steps, %d messages, %v of virtual time",
 		all.Crashes, all.Wiped, all.Partitions, all.Pauses, all.Elections, all.Steps, all.Messages, all.Virtual)
+	t.Logf("%d batches cut for the anchor, %d records in them", all.Batches, all.Records)
+	if all.Batches == 0 || all.Records == 0 {
+		t.Error("no batch was ever cut")
+	}
 	for _, s := range []struct {
 		name string
 		of   []time.Duration

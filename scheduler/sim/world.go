@@ -24,6 +24,7 @@ func (c Config) params() shard.Params {
 	return shard.Params{
 		DeadAfter: 6 * time.Second, CatchUp: 10 * time.Second, MoveAfter: 4 * time.Second,
 		SnapshotEvery: c.SnapshotEvery, Seed: c.Seed,
+		CutCount: max(1, int(c.SnapshotEvery/6)), CutAge: 2 * time.Second,
 	}
 }
 
@@ -165,6 +166,7 @@ func (w *world) run() {
 	}
 	if w.failed == nil {
 		w.oracle.scan()
+		w.oracle.complete()
 	}
 	w.report.Virtual, w.report.TraceHash = w.now, w.hash
 	w.account()
