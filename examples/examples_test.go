@@ -50,19 +50,24 @@ func TestTemplatesAreComplete(t *testing.T) {
 	}
 }
 
-func TestByType(t *testing.T) {
-	for _, name := range []string{"render3d", "RENDER3D", "render-3d", "Render_3D"} {
-		if got, ok := examples.ByType(name); !ok || got.Type != "render3d" {
-			t.Errorf("ByType(%q) is %q, %v", name, got.Type, ok)
+func TestFind(t *testing.T) {
+	for name, want := range map[string]string{ // any order: independent
+		"render3d": "render3d", "RENDER3D": "render3d", "render-3d": "render3d", "Render_3D": "render3d",
+		"ai-inference": "ai-inference", "AI_inference": "ai-inference", "wordcount": "wordcount", "word-count": "wordcount",
+	} {
+		if got, ok := examples.Find(name); !ok || got.Name != want {
+			t.Errorf("Find(%q) is %q, %v", name, got.Name, ok)
 		}
 	}
-	if got, ok := examples.ByType("no-such"); ok {
-		t.Errorf("an unknown type has the template %q", got.Name)
+	for _, name := range []string{"no-such", "custom", ""} {
+		if got, ok := examples.Find(name); ok {
+			t.Errorf("Find(%q) is the template %q", name, got.Name)
+		}
 	}
 }
 
 func TestOpenRefusesUnknownFiles(t *testing.T) {
-	tmpl, _ := examples.ByType("render3d")
+	tmpl, _ := examples.Find("render3d")
 	for _, name := range []string{"", "job.yaml", "../render3d/scene.bin", "other"} {
 		if _, err := tmpl.Open(name); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("Open(%q) gives %v", name, err)

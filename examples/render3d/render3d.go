@@ -5,7 +5,7 @@
 // The package itself is empty. Its folder holds what the job needs:
 //
 //	job.yaml            the job as a client submits it
-//	render3d.wasm.gz    the module, built from guest/ by build.sh
+//	render3d.wasm.gz    the module, built from guest/ by ../build.sh
 //	scene.bin.gz        the scene, made by scenegen/
 //	trace/              the path tracer, a library with no I/O
 //
@@ -15,5 +15,5 @@
 package render3d
 
 //go:generate go run ./scenegen scene.bin.gz
-//go:generate sh build.sh render3d.wasm
+//go:generate sh ../build.sh render3d render3d.wasm
 //go:generate rm render3d.wasm

@@ -1,8 +1,0 @@
-#!/bin/sh
-# Builds the render3d module: build.sh OUT writes OUT and OUT.gz. The same Go release gives the same OUT
-# on every machine, whatever its folders and settings.
-set -eu
-out=$1
-GOFLAGS= GOEXPERIMENT= GOWASM= GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 \
-	go build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o "$out" github.com/ciro-network/ciro/examples/render3d/guest
-gzip -9 -n -c "$out" >"$out.gz"
