@@ -41,15 +41,9 @@ type console struct {
 	out       io.Writer
 	err       io.Writer
 	live      bool // out is a terminal: draw progress bars
-	templates func(jobType string) (template, bool)
+	templates func(typeOrName string) (template, bool)
 	example   func(profile string) (string, error) // a commented configuration
 	serve     func(ctx context.Context, s startOptions) error
-}
-
-// template is a job that ships with the program.
-type template struct {
-	spec []byte                            // YAML
-	open func(name string) ([]byte, error) // the files it names
 }
 
 // newConsole is the console of a process.

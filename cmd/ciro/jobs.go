@@ -23,7 +23,7 @@ func (c *console) jobGroup() *cli.Command {
 				Name: "submit", Usage: "hand in a job", ArgsUsage: "FILE",
 				Description: "FILE is a job spec in YAML or JSON; - reads it from standard input. Files that it names are\n" +
 					"read here, relative to FILE, and uploaded. Without FILE, --job-type takes a job that ships with\n" +
-					"the program.\n\nExamples:\n   ciro job submit job.yaml --priority high\n" +
+					"the program: render3d, ai-inference, or wordcount.\n\nExamples:\n   ciro job submit job.yaml --priority high\n" +
 					"   ciro job submit - --set resources.memory=1GiB < job.yaml\n   ciro job submit --job-type render3d --tasks 24",
 				Flags: submitFlags(), Action: c.submitAction,
 			},

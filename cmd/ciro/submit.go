@@ -27,7 +27,7 @@ const submitPatience = 20 * time.Second
 // submitFlags are the flags of submit and run.
 func submitFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "job-type", Aliases: []string{"type"}, Usage: "a job that ships with the program, by `TYPE`, if no FILE is given"},
+		&cli.StringFlag{Name: "job-type", Aliases: []string{"type"}, Usage: "a job that ships with the program, by `TYPE` or name, if no FILE is given"},
 		&cli.StringFlag{Name: "name", Usage: "`NAME` of the job"},
 		&cli.StringFlag{Name: "priority", Usage: "`P`: 1 to 10, or low, medium, high, critical"},
 		&cli.StringFlag{Name: "max-cost", Usage: "highest `PRICE` of a worker, per core and hour"},
@@ -156,11 +156,13 @@ func (c *console) fileOffer(name string) (offer, error) {
 		return offer{}, err
 	}
 	o := offer{doc: doc, open: func(path string) (io.ReadCloser, int64, error) {
+		full := path
 		if !filepath.IsAbs(path) {
-			path = filepath.Join(dir, path)
+			full = filepath.Join(dir, path)
 		}
-		return openRegular(path)
+		return openRegular(full)
 	}}
+	o.open = c.orShipped(doc, o.open)
 	return o, o.check()
 }
 
@@ -207,29 +209,6 @@ func openRegular(path string) (io.ReadCloser, int64, error) {
 	}
 	f, err := os.Open(path)
 	return f, stat.Size(), err
-}
-
-// templateOffer takes a document from the program itself.
-func (c *console) templateOffer(kind string) (offer, error) {
-	canonical, ok := jobspec.Canonical(kind)
-	if !ok {
-		if near, ok := jobspec.Nearest(kind, jobspec.Types()); ok {
-			return offer{}, usage("there is no job type %q; did you mean %q?", kind, near)
-		}
-		return offer{}, usage("there is no job type %q; there are %s", kind, strings.Join(jobspec.Types(), ", "))
-	}
-	shipped, ok := c.templates(canonical)
-	if !ok {
-		return offer{}, usage("no job of type %s ships with the program; write a job FILE and submit that", canonical)
-	}
-	doc, err := jobspec.Parse(shipped.spec, canonical)
-	if err != nil {
-		return offer{}, fmt.Errorf("template: %w", err)
-	}
-	return offer{doc: doc, open: func(name string) (io.ReadCloser, int64, error) {
-		data, err := shipped.open(name)
-		return io.NopCloser(bytes.NewReader(data)), int64(len(data)), err
-	}}, nil
 }
 
 // submit uploads what a document names and hands it in, again and again while

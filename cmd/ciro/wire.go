@@ -4,18 +4,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ciro-network/ciro/examples"
 	"github.com/ciro-network/ciro/node/config"
 )
-
-// shippedTemplate finds a job in the program by its canonical type.
-func shippedTemplate(jobType string) (template, bool) {
-	t, ok := examples.ByType(jobType)
-	if !ok {
-		return template{}, false
-	}
-	return template{spec: t.Spec, open: t.Open}, true
-}
 
 // exampleConfig is a commented configuration with the values of a profile.
 func exampleConfig(profile string) (string, error) {

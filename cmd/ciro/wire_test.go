@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,21 +70,70 @@ func TestExampleConfigLoads(t *testing.T) {
 // TestShippedTemplates submits what really ships: the command line of the
 // earlier version that needs no file.
 func TestShippedTemplates(t *testing.T) {
-	shipped, ok := shippedTemplate("render3d")
-	if !ok {
-		t.Fatal("render3d does not ship")
-	}
-	doc, err := jobspec.Parse(shipped.spec, "render3d")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range doc.LocalFiles() {
-		data, err := shipped.open(file.Path)
-		if err != nil || len(data) < 1000 {
-			t.Errorf("%s (%s): %d bytes, %v", file.Field, file.Path, len(data), err)
+	for _, name := range []string{"render3d", "ai-inference", "wordcount"} {
+		shipped, ok := shippedTemplate(name)
+		if !ok {
+			t.Fatalf("%s does not ship", name)
+		}
+		doc, err := jobspec.Parse(shipped.spec, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range doc.LocalFiles() {
+			data, err := shipped.open(file.Path)
+			if err != nil || len(data) < 1000 {
+				t.Errorf("%s, %s (%s): %d bytes, %v", name, file.Field, file.Path, len(data), err)
+			}
 		}
 	}
 	if _, ok := shippedTemplate("nlp"); ok {
 		t.Error("a job of type nlp ships")
+	}
+}
+
+// TestShippedFiles submits the documents of the examples as they lie in a fresh
+// clone, where what is large is compressed or not there at all.
+func TestShippedFiles(t *testing.T) {
+	var said strings.Builder
+	c := &console{err: &said, templates: shippedTemplate}
+	for _, name := range []string{"render3d", "ai-inference", "wordcount"} {
+		o, err := c.fileOffer("../../examples/" + name + "/job.yaml")
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, file := range o.doc.LocalFiles() {
+			body, length, err := o.open(file.Path)
+			if err != nil || length < 1000 {
+				t.Fatalf("%s: %s: %d bytes, %v", name, file.Path, length, err)
+			}
+			body.Close()
+			if n := strings.Count(said.String(), file.Path+" is not there: taking the one that ships"); n != 1 {
+				t.Errorf("%s: of %s it is said %d times that it ships: %s", name, file.Path, n, said.String())
+			}
+		}
+	}
+	// A file that is there is taken, and what no such job has is missed.
+	dir := t.TempDir()
+	for name, text := range map[string]string{ // any order: independent files
+		"job.yaml": "name: wordcount\nmodule: wordcount.wasm\ninputs: [{name: text, path: text.txt}]\n", "text.txt": "my own",
+		"other.yaml": "name: other\nmodule: wordcount.wasm\n", "wrong.yaml": "name: wordcount\nmodule: words.wasm\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o, err := c.fileOffer(filepath.Join(dir, "job.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, length, err := o.open("text.txt"); err != nil || length != 6 {
+		t.Errorf("the text has %d bytes, %v", length, err)
+	} else {
+		body.Close()
+	}
+	for _, name := range []string{"other.yaml", "wrong.yaml"} {
+		if _, err := c.fileOffer(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
