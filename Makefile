@@ -5,6 +5,9 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 FAULT   ?= worker
 SEEDS   ?= 500
 FUZZTIME ?= 10s
+NODES   ?= 1000
+RATE    ?= 20
+MINUTES ?= 2
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +27,8 @@ race: ## run the tests of what is concurrent under the race detector (needs gcc)
 	CGO_ENABLED=1 go test -race -short -skip TestProcess $$(go list ./node/... ./p2p/... ./cmd/... | grep -v /executor/)
 sim: ## simulate: SEEDS=500 campaigns of the cores under faults
 	go test ./scheduler/sim -run TestCampaign -count=1 -v -seeds $(SEEDS)
+sim-scale: ## simulate NODES=1000 nodes for MINUTES=2 under RATE=20 jobs a second
+	go test ./scheduler/sim -run TestScale -count=1 -v -timeout 60m -nodes $(NODES) -rate $(RATE) -minutes $(MINUTES)
 fuzz: ## run every fuzz target for FUZZTIME
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
 	  echo "$$p $$f"; go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) || exit 1; done; done

@@ -17,6 +17,7 @@ type metrics struct {
 	exchangeDropped  *prometheus.CounterVec // by exchange and reason
 	calls            *prometheus.CounterVec // by service and side
 	gossip           *prometheus.CounterVec // by event
+	gossipBytes      *prometheus.CounterVec // by direction
 	rejected         *prometheus.CounterVec // by reason
 	mesh             *prometheus.GaugeVec   // by topic
 }
@@ -32,6 +33,7 @@ func newMetrics(r prometheus.Registerer, h *Host) (*metrics, error) {
 		exchangeDropped:  counter("exchange_dropped_total", "Messages not sent, by reason.", "exchange", "reason"),
 		calls:            counter("calls_total", "Calls begun, by side.", "service", "side"),
 		gossip:           counter("gossip_total", "Gossip events: published and received messages, duplicates, drops.", "event"),
+		gossipBytes:      counter("gossip_bytes_total", "Bytes of the gossip router's messages, before the transport.", "direction"),
 		rejected:         counter("gossip_rejected_total", "Gossip messages not delivered, by reason.", "reason"),
 		mesh: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: "ciro", Name: "gossip_mesh_peers", Help: "Peers in the gossip mesh of a topic."}, []string{"topic"}),
@@ -43,7 +45,7 @@ func newMetrics(r prometheus.Registerer, h *Host) (*metrics, error) {
 		func() float64 { return float64(len(h.connected())) })
 	routing := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "ciro", Name: "dht_routing_peers", Help: "Peers in the DHT routing table."},
 		func() float64 { return float64(h.RoutingSize()) })
-	for _, c := range []prometheus.Collector{m.exchangeSent, m.exchangeReceived, m.exchangeDropped, m.calls, m.gossip, m.rejected, m.mesh, peers, routing} {
+	for _, c := range []prometheus.Collector{m.exchangeSent, m.exchangeReceived, m.exchangeDropped, m.calls, m.gossip, m.gossipBytes, m.rejected, m.mesh, peers, routing} {
 		if err := r.Register(c); err != nil {
 			m.unregister()
 			return nil, fmt.Errorf("register metrics (each host needs a registerer of its own): %w", err)

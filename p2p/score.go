@@ -7,6 +7,7 @@ import (
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"google.golang.org/protobuf/proto"
 )
 
 // notAdmittedScore is far below every threshold: nothing is sent to or taken
@@ -123,10 +124,16 @@ func (t *tracer) UndeliverableMessage(*pubsub.Message) { t.count("slow_subscribe
 func (t *tracer) DropRPC(*pubsub.RPC, peer.ID) { t.count("dropped_rpc") }
 
 // RecvRPC counts RPCs in.
-func (t *tracer) RecvRPC(*pubsub.RPC) { t.count("received_rpc") }
+func (t *tracer) RecvRPC(r *pubsub.RPC) {
+	t.count("received_rpc")
+	t.metrics.gossipBytes.WithLabelValues("received").Add(float64(proto.Size(&r.RPC)))
+}
 
 // SendRPC counts RPCs out.
-func (t *tracer) SendRPC(*pubsub.RPC, peer.ID) { t.count("sent_rpc") }
+func (t *tracer) SendRPC(r *pubsub.RPC, _ peer.ID) {
+	t.count("sent_rpc")
+	t.metrics.gossipBytes.WithLabelValues("sent").Add(float64(proto.Size(&r.RPC)))
+}
 
 // The rest of pubsub.RawTracer is not counted.
 

@@ -45,8 +45,10 @@
 //     seven more, and so on; a message takes as many hops to a subscriber, chosen
 //     at random, as such a flood takes to reach that many, and each hop's delay is
 //     drawn for that subscriber;
-//   - each link of a topic's mesh of degree eight carries 1.24 copies of every
-//     message, with 250 bytes of envelope, and its id is offered 24 times;
+//   - a subscriber gets 0.8 copies of every message from each of its eight
+//     neighbours in the topic's mesh, and sends as many, with 165 bytes of
+//     envelope; it is offered the message's id 38 times and offers it as often. A
+//     test of package p2p holds that against the real router on 200 hosts;
 //   - who misses a message (Faults.Loss, for each subscriber) asks for it after
 //     the next heartbeats of the router, four times at most;
 //   - a partition severs author and subscriber whatever ways around there are;

@@ -9,14 +9,14 @@ import (
 	"github.com/ciro-network/ciro/scheduler/worker"
 )
 
-// What the gossip model assumes; a test of package p2p holds a real router
-// against the first five.
+// What the gossip model assumes. A test of package p2p holds the first five
+// against a real router (TestGossipIsAsModelled): keep them equal there.
 const (
-	gossipDegree   = 8                       // mesh neighbours of a subscriber in a topic
-	gossipCopies   = 0.62                    // copies of a message that cross each link of the mesh, both directions together, on average: 0.5..1
-	gossipEnvelope = 250                     // bytes around a payload: author, sequence, signature, topic, framing
-	gossipIHave    = 24                      // times that a message id is offered to others, over the heartbeats that remember it
-	gossipID       = 48                      // bytes of a message id in an offer
+	gossipDegree   = 8   // mesh neighbours of a subscriber in a topic
+	gossipCopies   = 0.8 // copies of a message that a subscriber gets from each of them
+	gossipEnvelope = 165 // bytes around a payload: author, sequence, signature, topic, framing
+	gossipIHave    = 38  // times that a subscriber is offered a message by its id, and offers it
+	gossipID       = 48  // bytes of that
 	gossipBeat     = time.Second             // after which who missed a message asks for it
 	gossipTries    = 4                       // heartbeats in which it may ask
 	peersWanted    = 300                     // connections of a node in a mesh that is larger
@@ -120,7 +120,7 @@ func (w *world) spread(from, to *node, subscribers int) (time.Duration, bool) {
 func (w *world) relay(kind Kind, from *node, size int, to []*node) {
 	links := float64(min(gossipDegree, len(to)-1))
 	copies := max(1, links*gossipCopies)
-	bytes := int(copies*float64(size+gossipEnvelope)) + min(gossipIHave, int(links)*gossipTries)*gossipID
+	bytes := int(copies*float64(size+gossipEnvelope)) + min(gossipIHave, max(0, len(to)-1-gossipDegree)*gossipTries)*gossipID
 	from.traffic[kind].Messages += uint64(min(len(to), len(from.peers)))
 	from.traffic[kind].Bytes += uint64(min(len(to), len(from.peers)) * (size + gossipEnvelope))
 	for _, m := range to {
