@@ -128,7 +128,7 @@ func Attach(network, worker string, shards uint32) []uint32 {
 
 // refreshes are the full reports of leaderships that a node hears per second, at
 // most: what it hears without any role does not grow with the mesh.
-const refreshes = 4
+const refreshes = 2
 
 // RefreshEvery returns how often a leader says again what it leads though
 // nothing has changed, for those who have missed it: every five seconds, less

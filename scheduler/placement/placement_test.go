@@ -191,7 +191,7 @@ func TestPreferredKeepsTheBound(t *testing.T) {
 }
 
 func TestRefreshEvery(t *testing.T) {
-	for shards, want := range map[uint32]time.Duration{1: 5 * time.Second, 16: 5 * time.Second, 100: 25 * time.Second, 1024: 256 * time.Second} {
+	for shards, want := range map[uint32]time.Duration{1: 5 * time.Second, 16: 8 * time.Second, 100: 50 * time.Second, 1024: 512 * time.Second} {
 		if got := RefreshEvery(shards); got != want {
 			t.Errorf("%d shards: %v, want %v", shards, got, want)
 		}

@@ -12,11 +12,11 @@ import (
 // What the gossip model assumes. A test of package p2p holds the first five
 // against a real router (TestGossipIsAsModelled): keep them equal there.
 const (
-	gossipDegree   = 8   // mesh neighbours of a subscriber in a topic
-	gossipCopies   = 0.8 // copies of a message that a subscriber gets from each of them
-	gossipEnvelope = 165 // bytes around a payload: author, sequence, signature, topic, framing
-	gossipIHave    = 38  // times that a subscriber is offered a message by its id, and offers it
-	gossipID       = 48  // bytes of that
+	gossipDegree   = 8                       // mesh neighbours of a subscriber in a topic
+	gossipCopies   = 0.8                     // copies of a message that a subscriber gets from each of them
+	gossipEnvelope = 165                     // bytes around a payload: author, sequence, signature, topic, framing
+	gossipIHave    = 38                      // times that a subscriber is offered a message by its id, and offers it
+	gossipID       = 48                      // bytes of that
 	gossipBeat     = time.Second             // after which who missed a message asks for it
 	gossipTries    = 4                       // heartbeats in which it may ask
 	peersWanted    = 300                     // connections of a node in a mesh that is larger
