@@ -37,19 +37,13 @@ func summarise(j *job.Job, on uint32) api.JobSummary {
 	return s
 }
 
-// reasonCode is the stable code of why a job ended: that of the task error that
+// reasonCode is the stable code of why a job ended: that of the failure that
 // decided it.
 func reasonCode(j *job.Job) string {
 	if j.State == job.Cancelled {
 		return "cancelled"
 	}
-	for i := range j.Tasks {
-		t := &j.Tasks[i]
-		if n := len(t.Errors); t.State == job.Dead && n > 0 && t.Errors[n-1].At >= j.Ended {
-			return t.Errors[n-1].Cause.String()
-		}
-	}
-	return "deadline"
+	return j.Cause.String()
 }
 
 // viewJob is a job as people see it. It runs on the engine's goroutine.

@@ -34,7 +34,8 @@
 //	timeout: 1h30m           # of one attempt; up to 24h; default 1h
 //	deadline: 6h             # of the whole job from its acceptance; default none
 //	retries: 3               # 0..100 failures of a task that are tried again; default 3
-//	retryFailed: false       # try again also what failed by the guest's own doing
+//	retryOn: [timeout]       # classes of failure that are tried again: failed, trapped, capped, timeout
+//	retryFailed: false       # true is short for failed, trapped and capped beside those of retryOn
 //	failFast: true           # a dead task ends the job
 //	deterministic: true      # randomness and clock are functions of job and task
 //	priority: high           # 1..10, or low (1), medium (5), high (8), critical (10); default 5

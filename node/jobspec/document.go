@@ -92,7 +92,7 @@ func defaults() job.Spec {
 	return job.Spec{
 		Type: "custom", Executor: "wasm", Tasks: 1, Priority: 5,
 		Need:   job.Resources{CPU: 1000, Memory: 256 << 20, Disk: 64 << 20},
-		Policy: job.Policy{Timeout: time.Hour, Retries: 3},
+		Policy: job.Policy{Timeout: time.Hour, Retries: 3, RetryOn: job.DefaultRetryOn},
 	}
 }
 

@@ -38,7 +38,7 @@ type (
 		Timeout       string     `json:"timeout"`
 		Deadline      string     `json:"deadline,omitempty"`
 		Retries       uint32     `json:"retries"`
-		RetryFailed   bool       `json:"retryFailed"`
+		RetryOn       []string   `json:"retryOn"`
 		FailFast      bool       `json:"failFast"`
 		Deterministic bool       `json:"deterministic"`
 		Priority      uint8      `json:"priority"`
@@ -71,7 +71,7 @@ func (d *Document) JSON() []byte {
 		Name: s.Name, Type: s.Type, Executor: s.Executor, Module: s.Module, ModuleSize: s.ModuleLen,
 		Args: s.Args, Env: asMap(s.Env), Tasks: s.Tasks, Resources: formOf(s.Need), Labels: asMap(s.Labels),
 		formRules: formRules{
-			Timeout: s.Policy.Timeout.String(), Retries: s.Policy.Retries, RetryFailed: s.Policy.RetryFailed,
+			Timeout: s.Policy.Timeout.String(), Retries: s.Policy.Retries, RetryOn: s.Policy.RetryOn.Names(),
 			FailFast: !s.Policy.KeepGoing, Deterministic: !s.Varying, Priority: s.Priority, Client: s.Client,
 		},
 	}

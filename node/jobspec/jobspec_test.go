@@ -57,7 +57,7 @@ func fullSpec() *job.Spec {
 		Need:   job.Resources{CPU: 500, Memory: 1_500_000_000, Disk: 2 << 20, GPUs: 1, GPUMem: 8 << 30},
 		Labels: []job.Pair{{Key: "zone", Value: "eu"}},
 		Policy: job.Policy{
-			Timeout: 90 * time.Minute, Deadline: 6 * time.Hour, Retries: 7, RetryFailed: true, KeepGoing: true,
+			Timeout: 90 * time.Minute, Deadline: 6 * time.Hour, Retries: 7, RetryOn: job.AllClasses, KeepGoing: true,
 		},
 		Priority: 8, PriceMax: 50_000, Varying: true, Client: "0x123",
 	}
@@ -114,7 +114,7 @@ func TestDefaults(t *testing.T) {
 		}
 		want := &job.Spec{
 			Name: "first", Type: "custom", Executor: "wasm", Module: moduleCID, Tasks: 1, Priority: 5,
-			Need: job.Resources{CPU: 1000, Memory: 256 << 20, Disk: 64 << 20}, Policy: job.Policy{Timeout: time.Hour, Retries: 3},
+			Need: job.Resources{CPU: 1000, Memory: 256 << 20, Disk: 64 << 20}, Policy: job.Policy{Timeout: time.Hour, Retries: 3, RetryOn: job.DefaultRetryOn},
 		}
 		if !reflect.DeepEqual(spec, want) {
 			t.Errorf("got %+v", spec)
@@ -139,6 +139,8 @@ func TestRefusals(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
 		{"typing error", "module: a.wasm\ntasl: 3\n", `j.yaml:2: unknown key "tasl"; did you mean "tasks"?`},
 		{"JSON typing error", "{\n \"module\": \"a.wasm\",\n \"clientAdress\": \"x\"}", `j.yaml:3: unknown key "clientAdress"; did you mean "client_address"?`},
+		{"class of failure", "module: a\nretryOn: [failed, traped]", `j.yaml:2: retryOn: "traped" is no class of failure; did you mean "trapped"?`},
+		{"no class of failure", "module: a\nretryOn: [x]", `j.yaml:2: retryOn: "x" is no class of failure; there are failed, trapped, capped, timeout`},
 		{"other case", "module: a\nretry_failed: true", `j.yaml:2: unknown key "retry_failed"; did you mean "retryFailed"?`},
 		{"nested", "module: a\nresources:\n  cpu: 1\n  memroy: 2", `j.yaml:4: unknown key "resources.memroy"; did you mean "resources.memory"?`},
 		{"deeper", "module: a\nresources:\n  gpu:\n    cuont: 1", `unknown key "resources.gpu.cuont"; did you mean "resources.gpu.count"?`},

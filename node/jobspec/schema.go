@@ -111,7 +111,8 @@ func (d *decoder) top(n *node) error {
 		d.duration("timeout", &s.Policy.Timeout),
 		d.duration("deadline", &s.Policy.Deadline),
 		whole(d, "retries", &s.Policy.Retries, job.MaxRetries),
-		d.truth("retryFailed", func(on bool) { s.Policy.RetryFailed = on }),
+		{"retryOn", d.retryOn},
+		d.truth("retryFailed", d.retryFailed), // after retryOn: it adds to it
 		d.truth("failFast", func(on bool) { s.Policy.KeepGoing = !on }),
 		d.truth("deterministic", func(on bool) { s.Varying = !on }),
 		{"priority", d.priority},
@@ -174,6 +175,37 @@ func (d *decoder) priority(n *node) error {
 	}
 	d.doc.spec.Priority = uint8(v)
 	return nil
+}
+
+// retryOn reads the classes of failure that are tried again.
+func (d *decoder) retryOn(n *node) error {
+	var names []string
+	if err := d.list("retryOn", &names).set(n); err != nil {
+		return err
+	}
+	var on job.Classes
+	for i, name := range names {
+		c, ok := job.ParseClass(name)
+		if !ok {
+			known := job.Classes(job.AllClasses).Names()
+			if near, ok := Nearest(name, known); ok {
+				return d.fail(n.items[i], "retryOn", "%q is no class of failure; did you mean %q?", name, near)
+			}
+			return d.fail(n.items[i], "retryOn", "%q is no class of failure; there are %s", name, strings.Join(known, ", "))
+		}
+		on |= 1 << c
+	}
+	d.doc.spec.Policy.RetryOn = on
+	return nil
+}
+
+// retryFailed is short for the classes that are the program's own doing.
+func (d *decoder) retryFailed(on bool) {
+	if on {
+		d.doc.spec.Policy.RetryOn |= job.Deterministic
+	} else {
+		d.doc.spec.Policy.RetryOn &^= job.Deterministic
+	}
 }
 
 func (d *decoder) gather(n *node) error {

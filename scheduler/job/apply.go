@@ -9,14 +9,16 @@ import (
 
 // Reason codes of refused commands; stable, seen by users.
 const (
-	ReasonInvalid  = "invalid_offer"
-	ReasonExpired  = "expired"
-	ReasonBusy     = "busy"
-	ReasonUnknown  = "unknown_job"
-	ReasonEnded    = "job_ended"
-	ReasonStale    = "stale" // the task, attempt or fence is no longer current
-	ReasonIllegal  = "illegal_move"
-	ReasonExisting = "existing" // the offer was accepted before: a success for its client
+	ReasonInvalid   = "invalid_offer"
+	ReasonExpired   = "expired"
+	ReasonBusy      = "busy"
+	ReasonUnknown   = "unknown_job"
+	ReasonEnded     = "job_ended"
+	ReasonStale     = "stale" // the task, attempt or fence is no longer current
+	ReasonIllegal   = "illegal_move"
+	ReasonExisting  = "existing"   // the offer was accepted, or the round opened, before: a success for its client
+	ReasonNotFailed = "not_failed" // a retry of a job that has not failed
+	ReasonNotDead   = "not_dead"   // a retry of a task that is not dead
 )
 
 // Outcome is what one command did.
@@ -95,7 +97,7 @@ func (a *applying) accept() string {
 	}
 	j := &Job{
 		ID: id, Spec: spec, Offer: a.cmd.Offer, ClientKey: offer.ClientKey, NotAfter: offer.NotAfter,
-		Term: a.term, Index: a.Index, Accepted: a.Time, Holders: a.cmd.Holders, Tasks: make([]Task, n),
+		Term: a.term, Index: a.Index, Accepted: a.Time, Round: 1, Opened: a.Time, Holders: a.cmd.Holders, Tasks: make([]Task, n),
 		specHash: sha256.Sum256(offer.Spec),
 	}
 	j.counts[Queued] = spec.Tasks
@@ -113,7 +115,7 @@ func (a *applying) accept() string {
 
 // size estimates what the job costs in memory and in a snapshot, with room for
 // its tasks' results.
-func (j *Job) size() int64 { return int64(2*len(j.Offer) + 512 + 400*len(j.Tasks)) }
+func (j *Job) size() int64 { return int64(2*len(j.Offer) + 512 + 400*len(j.Tasks) + j.text) }
 
 func (a *applying) onJob() string {
 	j := a.Jobs[a.cmd.Job]
@@ -121,11 +123,14 @@ func (a *applying) onJob() string {
 		return ReasonUnknown
 	}
 	a.out.Job = j
+	if a.cmd.Op == OpRetry {
+		return a.retry(j)
+	}
 	if j.State.Terminal() {
 		return ReasonEnded
 	}
 	if a.cmd.Op == OpCancel {
-		a.end(j, Cancelled, Clip(a.cmd.Detail))
+		a.end(j, Cancelled, CauseNone, Clip(a.cmd.Detail))
 		return ""
 	}
 	t := j.Task(a.cmd.Task)
@@ -203,14 +208,14 @@ func (a *applying) done(j *Job, t *Task) string {
 	a.taskEvent(j, t, EventDone)
 	switch {
 	case a.cmd.Task == GatherIndex:
-		a.end(j, Completed, "")
+		a.end(j, Completed, CauseNone, "")
 	case j.counts[Done] == j.Spec.Tasks && j.Gather() == nil:
-		a.end(j, Completed, "")
+		a.end(j, Completed, CauseNone, "")
 	case j.counts[Done] == j.Spec.Tasks:
 		j.moveJob(Assembling)
 		a.event(j, Event{Kind: EventAssembling})
 	default:
-		a.endIfExhausted(j)
+		a.endIfExhausted(j, false)
 	}
 	return ""
 }
@@ -221,23 +226,8 @@ func (a *applying) fail(j *Job, t *Task) string {
 		return ReasonStale
 	}
 	c := a.cmd.Cause
-	// Started work that fails, times out or lapses is the job's account; the
-	// rest is the mesh's.
-	counts := c.Guest() || c == CauseRetry || c == CauseTimeout || c == CauseLapse && started
-	again := true
-	if counts {
-		t.Failures++
-		again = t.Failures <= j.Spec.Policy.Retries && (!c.Guest() || j.Spec.Policy.RetryFailed)
-	} else {
-		t.Lost++
-		again = t.Lost < LostCap
-	}
-	t.Errors = append(t.Errors, AttemptError{
-		Attempt: t.Attempt, Worker: t.Worker, Cause: c, Detail: Clip(a.cmd.Detail), At: a.Time,
-	})
-	if over := len(t.Errors) - MaxErrors; over > 0 {
-		t.Errors = t.Errors[over:]
-	}
+	again := t.again(c.Class(started), &j.Spec.Policy)
+	a.keep(j, t, AttemptError{Attempt: t.Attempt, Worker: t.Worker, Cause: c, Detail: Clip(a.cmd.Detail), At: a.Time})
 	to, kind := Queued, EventRequeued
 	if !again {
 		to, kind = Dead, EventDead
@@ -245,10 +235,10 @@ func (a *applying) fail(j *Job, t *Task) string {
 	if !j.moveTask(a.position(j), to) {
 		return ReasonIllegal
 	}
-	t.Ended = a.Time
+	t.Ended, t.DeadLetter = a.Time, !again
 	t.NotBefore = a.Time + backoff(t, c).Milliseconds()
 	a.event(j, Event{Kind: kind, Task: a.cmd.Task, Attempt: t.Attempt, Worker: t.Worker, Cause: c, Detail: Clip(a.cmd.Detail)})
-	a.endIfExhausted(j)
+	a.endIfExhausted(j, !again)
 	return ""
 }
 
@@ -266,33 +256,29 @@ func backoff(t *Task, c Cause) time.Duration {
 	return min(time.Minute, 250*time.Millisecond<<n)
 }
 
-// endIfExhausted fails the job when a dead task decides it.
-func (a *applying) endIfExhausted(j *Job) {
-	g := j.Gather()
-	deadGather := g != nil && g.State == Dead
-	if j.counts[Dead] == 0 && !deadGather {
-		return
-	}
-	if j.Spec.Policy.KeepGoing && !deadGather && j.counts[Dead]+j.counts[Done] < j.Spec.Tasks {
+// endIfExhausted fails the job when a dead task decides it: one that has just
+// died, unless the job keeps going, and in any case when nothing else is left to
+// do. The dead letters of earlier rounds wait for that end.
+func (a *applying) endIfExhausted(j *Job, died bool) {
+	at := -1
+	switch {
+	case died && (a.cmd.Task == GatherIndex || !j.Spec.Policy.KeepGoing):
+		at = a.position(j)
+	case j.counts[Dead] > 0 && j.counts[Dead]+j.counts[Done] == j.Spec.Tasks:
+		at = slices.IndexFunc(j.Tasks, func(t Task) bool { return t.State == Dead })
+	default:
 		return // the other tasks go on
 	}
-	for i := range j.Tasks {
-		t := &j.Tasks[i]
-		if t.State != Dead {
-			continue
-		}
-		why := "retries are spent"
-		if n := len(t.Errors); n > 0 {
-			e := t.Errors[n-1]
-			why = fmt.Sprintf("attempt %d: %s: %s", e.Attempt, e.Cause, e.Detail)
-		}
-		name := fmt.Sprintf("task %d", i)
-		if j.WireIndex(i) == GatherIndex {
-			name = "gather task"
-		}
-		a.end(j, Failed, Clip(name+" is dead: "+why))
-		return
+	why, cause := "retries are spent", CauseNone
+	if n := len(j.Tasks[at].Errors); n > 0 {
+		e := j.Tasks[at].Errors[n-1]
+		why, cause = fmt.Sprintf("attempt %d: %s: %s", e.Attempt, e.Cause, e.Detail), e.Cause
 	}
+	name := fmt.Sprintf("task %d", at)
+	if j.WireIndex(at) == GatherIndex {
+		name = "gather task"
+	}
+	a.end(j, Failed, cause, Clip(name+" is dead: "+why))
 }
 
 // lost puts a done task back in the queue because its outputs can be fetched
@@ -319,7 +305,7 @@ func (a *applying) lost(j *Job, t *Task) string {
 
 // end makes a job terminal. Tasks that are not done are dead from here on;
 // their workers are told to stop by the leader.
-func (a *applying) end(j *Job, to JobState, reason string) {
+func (a *applying) end(j *Job, to JobState, cause Cause, reason string) {
 	if to == Completed && j.State == Pending {
 		return
 	}
@@ -327,7 +313,7 @@ func (a *applying) end(j *Job, to JobState, reason string) {
 	if !j.moveJob(to) {
 		return
 	}
-	j.Reason, j.Ended = reason, a.Time
+	j.Reason, j.Cause, j.Ended = reason, cause, a.Time
 	for i := range j.Tasks {
 		if s := j.Tasks[i].State; s != Done && s != Dead {
 			j.moveTask(i, Dead)
@@ -338,17 +324,17 @@ func (a *applying) end(j *Job, to JobState, reason string) {
 		a.settle(j)
 	}
 	kind := map[JobState]Kind{Completed: EventCompleted, Failed: EventFailed, Cancelled: EventCancelled}[to]
-	a.event(j, Event{Kind: kind, Detail: reason})
+	a.event(j, Event{Kind: kind, Cause: cause, Detail: reason})
 }
 
 // sweep lets deadlines pass and forgets what is due, in order of acceptance.
 func (a *applying) sweep() {
 	a.encoding.keepTail()
 	for _, j := range a.order {
-		d := j.Spec.Policy.Deadline
+		due := j.Due()
 		switch {
-		case !j.State.Terminal() && d > 0 && a.Time > j.Accepted+d.Milliseconds():
-			a.end(j, Failed, fmt.Sprintf("the job's deadline of %v has passed", d))
+		case !j.State.Terminal() && due > 0 && a.Time > due:
+			a.end(j, Failed, CauseDeadline, fmt.Sprintf("the job's deadline of %v has passed", j.Spec.Policy.Deadline))
 		case j.State.Terminal() && a.Time > j.KeptUntil():
 			if j.State != Completed {
 				a.settle(j)

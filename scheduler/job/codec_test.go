@@ -28,7 +28,7 @@ func samples() map[string][]byte {
 	}
 	for name, op := range map[string]Op{
 		"accept": OpAccept, "assign": OpAssign, "started": OpStarted, "done": OpDone,
-		"fail": OpFail, "cancel": OpCancel, "lost": OpLost, "sweep": OpSweep,
+		"fail": OpFail, "cancel": OpCancel, "lost": OpLost, "sweep": OpSweep, "retry": OpRetry,
 	} {
 		c := about
 		c.Op = op
@@ -43,6 +43,8 @@ func samples() map[string][]byte {
 			c.Cause, c.Detail = CauseTimeout, "after 1m0s"
 		case OpCancel:
 			c = Command{Op: op, At: about.At, Job: id, Detail: "the client asked"}
+		case OpRetry:
+			c = Command{Op: op, At: about.At, Job: id, Task: AllTasks, Attempt: 2}
 		case OpSweep:
 			c = Command{Op: op, At: about.At}
 		}
@@ -129,11 +131,12 @@ func drawSpec(t *rapid.T) *Spec {
 	if rapid.Bool().Draw(t, "gather") {
 		s.Gather = &Gather{Need: drawResources(t)}
 	}
+	s.Constraints = rapid.StringN(0, 20, 64).Draw(t, "constraints")
 	s.Need, s.ModuleLen, s.PriceMax = drawResources(t), rapid.Uint64().Draw(t, "len"), rapid.Uint64().Draw(t, "price")
 	s.Policy = Policy{
 		Timeout:  time.Duration(rapid.Int64Range(1, int64(MaxTimeout)).Draw(t, "timeout")),
 		Deadline: time.Duration(rapid.Int64Range(0, 1<<60).Draw(t, "deadline")),
-		Retries:  rapid.Uint32Range(0, MaxRetries).Draw(t, "retries"), RetryFailed: rapid.Bool().Draw(t, "rf"), KeepGoing: rapid.Bool().Draw(t, "kg"),
+		Retries:  rapid.Uint32Range(0, MaxRetries).Draw(t, "retries"), RetryOn: Classes(rapid.IntRange(0, AllClasses).Draw(t, "on")), KeepGoing: rapid.Bool().Draw(t, "kg"),
 	}
 	s.Priority, s.Varying = uint8(rapid.IntRange(1, 10).Draw(t, "priority")), rapid.Bool().Draw(t, "varying")
 	return s
@@ -156,10 +159,10 @@ func TestRoundTrips(t *testing.T) {
 			t.Fatal("signing again changes the id")
 		}
 		c := &Command{
-			Op: Op(rapid.IntRange(1, 8).Draw(t, "op")), At: rapid.Int64().Draw(t, "at"), Job: o.ID(),
+			Op: Op(rapid.IntRange(1, int(OpRetry)).Draw(t, "op")), At: rapid.Int64().Draw(t, "at"), Job: o.ID(),
 			Task: rapid.Int32Range(-1, MaxTasks).Draw(t, "task"), Attempt: rapid.Uint32().Draw(t, "attempt"),
 			Fence: rapid.Uint64().Draw(t, "fence"), Worker: rapid.StringN(0, 20, 80).Draw(t, "worker"), Offer: o.Encode(),
-			Cause: Cause(rapid.IntRange(0, int(CauseOutputs)).Draw(t, "cause")), Detail: rapid.StringN(0, 50, 200).Draw(t, "detail"),
+			Cause: Cause(rapid.IntRange(0, int(CauseDeadline)).Draw(t, "cause")), Detail: rapid.StringN(0, 50, 200).Draw(t, "detail"),
 		}
 		if rapid.Bool().Draw(t, "result") {
 			c.Result = sampleResult()
@@ -182,6 +185,8 @@ func TestSpecsThatAreRefused(t *testing.T) {
 		"timeout":      func(s *Spec) { s.Policy.Timeout = 0 },
 		"deadline":     func(s *Spec) { s.Policy.Deadline = -1 },
 		"retries":      func(s *Spec) { s.Policy.Retries = MaxRetries + 1 },
+		"retryOn":      func(s *Spec) { s.Policy.RetryOn = AllClasses + 1 },
+		"constraints":  func(s *Spec) { s.Constraints = strings.Repeat("x", MaxConstraints+1) },
 		"args":         func(s *Spec) { s.Args = make([]string, MaxArgs+1) },
 		"inputs":       func(s *Spec) { s.Inputs = make([]Input, MaxInputs+1) },
 		"no content":   func(s *Spec) { s.Inputs[0].CID = "" },

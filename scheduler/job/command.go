@@ -20,6 +20,7 @@ const (
 	OpCancel  Op = 6 // end the job at the client's wish
 	OpLost    Op = 7 // a done task's outputs are gone
 	OpSweep   Op = 8 // let time pass: deadlines, retention
+	OpRetry   Op = 9 // open a failed job's next round
 
 	OpCut      Op = 12 // cut a batch of leaves for the anchor
 	OpAnchored Op = 13 // the oldest batch's anchor is final
@@ -30,8 +31,8 @@ type Command struct {
 	Op      Op
 	At      int64 // shard time, unix milliseconds
 	Job     ID
-	Task    int32  // wire index
-	Attempt uint32 // Assign: the attempt that it makes; others: the one they concern
+	Task    int32  // wire index; Retry: AllTasks or a dead task
+	Attempt uint32 // Assign: the attempt that it makes; Retry: the round that it makes; others: the attempt they concern
 	Fence   uint64 // Started, Done, Fail: the assignment's fence; Lost: that of the lost result
 	Worker  string // Assign
 	Offer   []byte // Accept: encoded Offer
@@ -89,7 +90,7 @@ func DecodeCommand(b []byte) (*Command, error) {
 	}
 	c.Cause, c.Detail = getCause(r), r.String(MaxErrorText)
 	c.Cut, c.Anchor = getCutOrder(r), getAnchor(r)
-	if (c.Op < OpAccept || c.Op > OpSweep) && c.Op != OpCut && c.Op != OpAnchored {
+	if (c.Op < OpAccept || c.Op > OpRetry) && c.Op != OpCut && c.Op != OpAnchored {
 		r.Fail(fmt.Errorf("command %d is not known", c.Op))
 	}
 	if err := r.Close(); err != nil {
@@ -150,8 +151,12 @@ func GetResult(r *codec.Reader) *Result { return getResult(r) }
 
 // Clip shortens a text to MaxErrorText bytes so that it can be kept.
 func Clip(s string) string {
-	if len(s) <= MaxErrorText {
+	return clipTo(s, MaxErrorText)
+}
+
+func clipTo(s string, limit int) string {
+	if len(s) <= limit {
 		return s
 	}
-	return s[:MaxErrorText-4] + " ..."
+	return s[:limit-4] + " ..."
 }

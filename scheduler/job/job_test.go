@@ -16,11 +16,11 @@ func sampleSpec() *Spec {
 	return &Spec{
 		Name: "render", Type: "render3d", Executor: "wasm", Module: "bafymodule", ModuleLen: 2 << 20,
 		Args: []string{"-w", "640"}, Env: []Pair{{"A", "1"}, {"B", ""}}, Tasks: 3,
-		Gather:   &Gather{Args: []string{"join"}, Need: Resources{CPU: 500, Memory: 1 << 20}},
-		Inputs:   []Input{{Name: "mesh.obj", CID: "bafyinput", Size: 77}},
-		Need:     Resources{CPU: 1000, Memory: 64 << 20, Disk: 1 << 20, GPUs: 1, GPUMem: 1 << 30},
-		Labels:   []Pair{{"region", "eu"}, {"zone", "b"}},
-		Policy:   Policy{Timeout: time.Minute, Deadline: time.Hour, Retries: 2, RetryFailed: true, KeepGoing: true},
+		Gather: &Gather{Args: []string{"join"}, Need: Resources{CPU: 500, Memory: 1 << 20}},
+		Inputs: []Input{{Name: "mesh.obj", CID: "bafyinput", Size: 77}},
+		Need:   Resources{CPU: 1000, Memory: 64 << 20, Disk: 1 << 20, GPUs: 1, GPUMem: 1 << 30},
+		Labels: []Pair{{"region", "eu"}, {"zone", "b"}}, Constraints: "cpu >= 4",
+		Policy:   Policy{Timeout: time.Minute, Deadline: time.Hour, Retries: 2, RetryOn: AllClasses, KeepGoing: true},
 		Priority: 7, PriceMax: 1_000_000, Varying: true, Client: "0x123",
 	}
 }
@@ -29,7 +29,7 @@ func sampleSpec() *Spec {
 func plainSpec(tasks uint32) *Spec {
 	return &Spec{
 		Name: "n", Type: "custom", Executor: "wasm", Module: "m", Tasks: tasks, Priority: 5,
-		Policy: Policy{Timeout: time.Minute, Retries: 1},
+		Policy: Policy{Timeout: time.Minute, Retries: 1, RetryOn: DefaultRetryOn},
 	}
 }
 
@@ -161,63 +161,6 @@ func TestWholeLife(t *testing.T) {
 	}
 	if l.state.Noops != 1 {
 		t.Errorf("noops: %d", l.state.Noops)
-	}
-}
-
-func TestFailureClasses(t *testing.T) {
-	tests := []struct {
-		cause       Cause
-		started     bool
-		retryFailed bool
-		failures    uint32
-		lost        uint32
-		state       TaskState
-		wait        time.Duration
-	}{
-		{CauseExit, true, false, 1, 0, Dead, 0},
-		{CauseTrap, true, false, 1, 0, Dead, 0},
-		{CauseMemory, true, false, 1, 0, Dead, 0},
-		{CauseOutBytes, true, false, 1, 0, Dead, 0},
-		{CauseOutFiles, true, false, 1, 0, Dead, 0},
-		{CauseModule, false, false, 1, 0, Dead, 0},
-		{CauseExit, true, true, 1, 0, Queued, 500 * time.Millisecond},
-		{CauseRetry, true, false, 1, 0, Queued, 500 * time.Millisecond},
-		{CauseTimeout, true, false, 1, 0, Queued, 500 * time.Millisecond},
-		{CauseLapse, true, false, 1, 0, Queued, 0},
-		{CauseLapse, false, false, 0, 1, Queued, 0},
-		{CauseRefused, false, false, 0, 1, Queued, 100 * time.Millisecond},
-		{CauseInputs, true, false, 0, 1, Queued, 500 * time.Millisecond},
-		{CauseNode, true, false, 0, 1, Queued, 500 * time.Millisecond},
-		{CauseDrained, true, false, 0, 1, Queued, 0},
-		{CauseOutputs, true, false, 0, 1, Queued, 0},
-	}
-	for _, tt := range tests {
-		t.Run(fmt.Sprintf("%v started=%v again=%v", tt.cause, tt.started, tt.retryFailed), func(t *testing.T) {
-			l, s := newLog(t), plainSpec(1)
-			s.Policy.RetryFailed = tt.retryFailed
-			j := l.accept(s)
-			l.assign(j, 0)
-			if tt.started {
-				l.must(on(j, OpStarted, 0))
-			}
-			l.fail(j, 0, tt.cause)
-			task := j.Task(0)
-			if task.Failures != tt.failures || task.Lost != tt.lost || task.State != tt.state {
-				t.Errorf("failures %d, lost %d, %v; want %d, %d, %v", task.Failures, task.Lost, task.State, tt.failures, tt.lost, tt.state)
-			}
-			if tt.state == Dead {
-				if j.State != Failed || !strings.Contains(j.Reason, tt.cause.String()) {
-					t.Errorf("job is %v: %q", j.State, j.Reason)
-				}
-				return
-			}
-			if got := time.Duration(task.NotBefore-l.state.Time) * time.Millisecond; got != tt.wait {
-				t.Errorf("back-off %v, want %v", got, tt.wait)
-			}
-			if j.Eligible(0, task.NotBefore-1) || !j.Eligible(0, task.NotBefore) {
-				t.Error("eligibility does not follow the back-off")
-			}
-		})
 	}
 }
 

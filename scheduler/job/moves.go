@@ -6,7 +6,7 @@ var taskMoves = [5][5]bool{
 	Assigned:    {TaskRunning: true, Queued: true, Dead: true},
 	TaskRunning: {Done: true, Queued: true, Dead: true},
 	Done:        {Queued: true}, // outputs lost
-	Dead:        {},
+	Dead:        {Queued: true}, // the next round
 }
 
 // jobMoves is the table of legal moves of a job.
@@ -15,7 +15,7 @@ var jobMoves = [6][6]bool{
 	Running:    {Assembling: true, Completed: true, Failed: true, Cancelled: true},
 	Assembling: {Completed: true, Running: true, Failed: true, Cancelled: true},
 	Completed:  {},
-	Failed:     {},
+	Failed:     {Pending: true, Running: true, Assembling: true}, // the next round
 	Cancelled:  {},
 }
 

@@ -76,6 +76,9 @@ func (w *world) check(t *rapid.T, before photo, s *State, c *Command) {
 			t.Fatalf("command %d: job went from %v to %v", c.Op, was, j.State)
 		}
 		now := fmt.Sprintf("%+v %+v", *j, j.Tasks)
+		if c.Op == OpRetry && c.Job == j.ID {
+			delete(w.ended, j.ID) // the next round may have been opened
+		}
 		if old, ok := w.ended[j.ID]; ok && old != now {
 			t.Fatalf("command %d changed a terminal job:\n%s\n%s", c.Op, old, now)
 		}
@@ -100,6 +103,9 @@ func (w *world) checkTask(t *rapid.T, s *State, j *Job, i int) {
 		}
 		w.fences[task.Fence], w.attempts[name] = true, task.Attempt
 	}
+	if task.DeadLetter && (task.State != Dead || len(task.Errors) == 0) {
+		t.Fatalf("task %d is a dead letter in state %v with %d errors", i, task.State, len(task.Errors))
+	}
 	if (task.State == Done) != (task.Result != nil) && task.State != Dead {
 		t.Fatalf("task %d is %v with result %v", i, task.State, task.Result)
 	}
@@ -111,13 +117,13 @@ func (w *world) checkTask(t *rapid.T, s *State, j *Job, i int) {
 // drawCommand makes a command that often, not always, matches the state.
 func drawCommand(t *rapid.T, s *State) *Command {
 	c := &Command{
-		Op: Op(rapid.IntRange(1, 8).Draw(t, "op")),
+		Op: Op(rapid.IntRange(1, int(OpRetry)).Draw(t, "op")),
 		At: s.Time + rapid.SampledFrom([]int64{-5, 0, 10, 700, 70_000, hour}).Draw(t, "later"),
 	}
 	jobs := s.SortedJobs()
 	if c.Op == OpAccept || len(jobs) == 0 {
 		spec := plainSpec(rapid.Uint32Range(1, 3).Draw(t, "tasks"))
-		spec.Policy.KeepGoing, spec.Policy.RetryFailed = rapid.Bool().Draw(t, "keepGoing"), rapid.Bool().Draw(t, "retryFailed")
+		spec.Policy.KeepGoing, spec.Policy.RetryOn = rapid.Bool().Draw(t, "keepGoing"), Classes(rapid.IntRange(0, AllClasses).Draw(t, "retryOn"))
 		spec.Policy.Deadline = rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "deadline")
 		if rapid.Bool().Draw(t, "gather") {
 			spec.Gather = &Gather{}
@@ -140,6 +146,12 @@ func drawCommand(t *rapid.T, s *State) *Command {
 	}
 	if c.Op == OpCancel && rapid.IntRange(0, 3).Draw(t, "mercy") > 0 {
 		c.Op = OpDone
+	}
+	if c.Op == OpRetry {
+		c.Attempt = j.Round + rapid.Uint32Range(0, 2).Draw(t, "round")
+		if rapid.Bool().Draw(t, "all") {
+			c.Task = AllTasks
+		}
 	}
 	if c.Op == OpDone {
 		c.Result = sampleResult()
@@ -198,7 +210,7 @@ func TestReplicasAgree(t *testing.T) {
 			}
 		}
 	})
-	for op := OpAccept; op <= OpSweep; op++ {
+	for op := OpAccept; op <= OpRetry; op++ {
 		if took[op] == 0 && !testing.Short() { // a short run draws too little to tell
 			t.Errorf("no command %d ever took effect: the draws are poor", op)
 		}
@@ -222,16 +234,16 @@ func restored(t *rapid.T, b []byte) *State {
 func TestTablesOfMovesAreClosed(t *testing.T) {
 	for to := range JobState(6) {
 		for from := Completed; from <= Cancelled; from++ {
-			if LegalJob(from, to) {
-				t.Errorf("a terminal job may go from %v to %v", from, to)
+			if retry := from == Failed && !to.Terminal(); LegalJob(from, to) != retry {
+				t.Errorf("a terminal job may go from %v to %v: %v", from, to, !retry)
 			}
 		}
-		if LegalJob(to, Pending) || LegalJob(to, to) {
+		if LegalJob(to, Pending) != (to == Failed) || LegalJob(to, to) {
 			t.Errorf("%v may become pending or itself", to)
 		}
 	}
 	for s := range TaskState(5) {
-		if LegalTask(Dead, s) || LegalTask(s, s) || LegalTask(Queued, s) != (s == Assigned || s == Dead) {
+		if LegalTask(Dead, s) != (s == Queued) || LegalTask(s, s) || LegalTask(Queued, s) != (s == Assigned || s == Dead) {
 			t.Errorf("moves from or to %v are wrong", s)
 		}
 	}

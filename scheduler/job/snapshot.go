@@ -162,8 +162,11 @@ func putJob(w *codec.Writer, j *Job) {
 	w.Int(j.Accepted)
 	w.Int(j.Begun)
 	w.Int(j.Ended)
+	w.Uint(uint64(j.Round))
+	w.Int(j.Opened)
 	w.Uint(uint64(j.State))
 	w.String(j.Reason)
+	w.Uint(uint64(j.Cause))
 	w.Strings(j.Holders)
 	for i := range j.Tasks {
 		putTask(w, &j.Tasks[i])
@@ -172,8 +175,9 @@ func putJob(w *codec.Writer, j *Job) {
 
 func getJob(r *codec.Reader) (*Job, error) {
 	j := &Job{Offer: r.Bytes(MaxSpecBytes + 1024), Term: r.Uint(), Index: r.Uint(), Accepted: r.Int(), Begun: r.Int(), Ended: r.Int()}
+	j.Round, j.Opened = r.Uint32(), r.Int()
 	st := r.Uint()
-	j.Reason, j.Holders = r.String(MaxErrorText+256), r.Strings(MaxHolders, maxPeerText)
+	j.Reason, j.Cause, j.Holders = r.String(MaxErrorText+256), getCause(r), r.Strings(MaxHolders, maxPeerText)
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
@@ -196,6 +200,9 @@ func getJob(r *codec.Reader) (*Job, error) {
 	j.Tasks = make([]Task, n)
 	for i := range j.Tasks {
 		getTask(r, &j.Tasks[i])
+		for _, e := range j.Tasks[i].Errors {
+			j.text += len(e.Detail)
+		}
 		if i < int(j.Spec.Tasks) {
 			j.counts[j.Tasks[i].State]++
 		}
@@ -214,6 +221,7 @@ func putTask(w *codec.Writer, t *Task) {
 	w.Int(t.Assigned)
 	w.Int(t.Started)
 	w.Int(t.Ended)
+	w.Bool(t.DeadLetter)
 	w.Bool(t.Result != nil)
 	if t.Result != nil {
 		putResult(w, t.Result)
@@ -237,6 +245,7 @@ func getTask(r *codec.Reader, t *Task) {
 	t.State = TaskState(st)
 	t.Attempt, t.Failures, t.Lost, t.NotBefore = r.Uint32(), r.Uint32(), r.Uint32(), r.Int()
 	t.Fence, t.Worker, t.Assigned, t.Started, t.Ended = r.Uint(), r.String(maxPeerText), r.Int(), r.Int(), r.Int()
+	t.DeadLetter = r.Bool()
 	if r.Bool() {
 		t.Result = getResult(r)
 	}

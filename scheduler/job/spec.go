@@ -13,15 +13,16 @@ import (
 // Limits of one spec. They bound what an untrusted client can make a
 // coordinator keep.
 const (
-	MaxSpecBytes = 16 << 10 // encoded spec
-	MaxTasks     = 10_000   // tasks of one job, without the gather task
-	MaxInputs    = 256      // named inputs
-	MaxArgs      = 256      // arguments, and as many environment entries
-	MaxText      = 4 << 10  // one argument, environment value or label
-	MaxName      = 128      // job, input and label names
-	MaxRetries   = 100      // retries per task
-	MaxTimeout   = 24 * time.Hour
-	MaxAhead     = 24 * time.Hour // how far an offer's notAfter may lie ahead
+	MaxSpecBytes   = 16 << 10 // encoded spec
+	MaxTasks       = 10_000   // tasks of one job, without the gather task
+	MaxInputs      = 256      // named inputs
+	MaxArgs        = 256      // arguments, and as many environment entries
+	MaxText        = 4 << 10  // one argument, environment value or label
+	MaxName        = 128      // job, input and label names
+	MaxRetries     = 100      // retries per task
+	MaxConstraints = 1 << 10  // bytes of the constraint expression
+	MaxTimeout     = 24 * time.Hour
+	MaxAhead       = 24 * time.Hour // how far an offer's notAfter may lie ahead
 )
 
 // specVersion is the version of the encoded Spec.
@@ -73,34 +74,35 @@ func (r Resources) Add(more Resources) Resources {
 
 // Policy is how a job's tasks are treated in time and after failures.
 type Policy struct {
-	Timeout     time.Duration // of one attempt; 0 in a document means one hour
-	Deadline    time.Duration // of the whole job from its acceptance; 0: none
-	Retries     uint32        // failures of a task that are tried again
-	RetryFailed bool          // also try again what failed by the guest's own doing (exit, trap, caps)
-	KeepGoing   bool          // a dead task does not end the job's other tasks (failFast: false)
+	Timeout   time.Duration // of one attempt; 0 in a document means one hour
+	Deadline  time.Duration // of the whole job from its acceptance; 0: none
+	Retries   uint32        // failures of a task that are tried again
+	RetryOn   Classes       // the classes of failure that are tried again, of those that a spec may choose
+	KeepGoing bool          // a dead task does not end the job's other tasks (failFast: false)
 }
 
 // Spec is a job's specification as every participant sees it. Its encoding is
 // what the client signs and what the job's id is made of; documents in YAML or
 // JSON are only a way to write one.
 type Spec struct {
-	Name      string
-	Type      string // one of the known job types, canonical form
-	Executor  string // "wasm"
-	Module    string // CID of the module
-	ModuleLen uint64 // bytes of the module
-	Args      []string
-	Env       []Pair // sorted by key
-	Tasks     uint32 // 1..MaxTasks
-	Gather    *Gather
-	Inputs    []Input
-	Need      Resources // per task
-	Labels    []Pair    // a worker must carry them all; sorted by key
-	Policy    Policy
-	Priority  uint8  // 1..10
-	PriceMax  uint64 // highest accepted worker price, micro-units per core-hour; 0: any
-	Varying   bool   // deterministic: false
-	Client    string // client_address, payload for settlement
+	Name        string
+	Type        string // one of the known job types, canonical form
+	Executor    string // "wasm"
+	Module      string // CID of the module
+	ModuleLen   uint64 // bytes of the module
+	Args        []string
+	Env         []Pair // sorted by key
+	Tasks       uint32 // 1..MaxTasks
+	Gather      *Gather
+	Inputs      []Input
+	Need        Resources // per task
+	Labels      []Pair    // a worker must carry them all; sorted by key
+	Constraints string    // an expression that a worker must satisfy; "": none
+	Policy      Policy
+	Priority    uint8  // 1..10
+	PriceMax    uint64 // highest accepted worker price, micro-units per core-hour; 0: any
+	Varying     bool   // deterministic: false
+	Client      string // client_address, payload for settlement
 }
 
 // Gather is the task that runs when all others are done. It uses the job's
@@ -139,6 +141,10 @@ func (s *Spec) Validate() error {
 		return errors.New("deadline: negative")
 	case s.Policy.Retries > MaxRetries:
 		return fmt.Errorf("retries: %d is over %d", s.Policy.Retries, MaxRetries)
+	case s.Policy.RetryOn&^AllClasses != 0:
+		return errors.New("retryOn: names a class that is not known here")
+	case len(s.Constraints) > MaxConstraints:
+		return fmt.Errorf("constraints: %d bytes are over %d", len(s.Constraints), MaxConstraints)
 	case len(s.Inputs) > MaxInputs:
 		return fmt.Errorf("inputs: %d are over %d", len(s.Inputs), MaxInputs)
 	case len(s.Args) > MaxArgs || len(s.Env) > MaxArgs:
@@ -255,10 +261,11 @@ func (s *Spec) Encode() []byte {
 	}
 	putResources(&w, s.Need)
 	PutPairs(&w, s.Labels)
+	w.String(s.Constraints)
 	w.Int(int64(s.Policy.Timeout))
 	w.Int(int64(s.Policy.Deadline))
 	w.Uint(uint64(s.Policy.Retries))
-	w.Bool(s.Policy.RetryFailed)
+	w.Uint(uint64(s.Policy.RetryOn))
 	w.Bool(s.Policy.KeepGoing)
 	w.Uint(uint64(s.Priority))
 	w.Uint(s.PriceMax)
@@ -288,11 +295,15 @@ func DecodeSpec(b []byte) (*Spec, error) {
 	for range r.Count(MaxInputs) {
 		s.Inputs = append(s.Inputs, Input{Name: r.String(MaxName), CID: r.String(MaxName), Size: r.Uint()})
 	}
-	s.Need, s.Labels = getResources(r), GetPairs(r)
+	s.Need, s.Labels, s.Constraints = getResources(r), GetPairs(r), r.String(MaxConstraints)
 	s.Policy = Policy{
 		Timeout: time.Duration(r.Int()), Deadline: time.Duration(r.Int()), Retries: r.Uint32(),
-		RetryFailed: r.Bool(), KeepGoing: r.Bool(),
 	}
+	on := r.Uint()
+	if on > AllClasses {
+		r.Fail(fmt.Errorf("retryOn: %#x names classes that are not known here", on))
+	}
+	s.Policy.RetryOn, s.Policy.KeepGoing = Classes(on), r.Bool()
 	prio := r.Uint()
 	if prio > 10 {
 		r.Fail(fmt.Errorf("priority: %d is outside 1..10", prio))

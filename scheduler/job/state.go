@@ -9,17 +9,19 @@ import (
 
 // Retention and bounds of a shard's state.
 const (
-	LostCap       = 10                 // attempts lost to infrastructure before a task is dead
-	MaxErrors     = 16                 // attempt errors kept per task (the newest)
-	MaxErrorText  = 1 << 10            // bytes of one kept error
-	MaxInline     = 1 << 10            // bytes of stdout kept inline in a result
-	MaxHolders    = 8                  // nodes named as holders of one output
-	MaxEvents     = 10_000             // events kept for resuming watchers
-	MaxStateBytes = 64 << 20           // approximate size after which offers are answered busy
-	MaxTombstones = 100_000            // forgotten jobs remembered by id
-	Retention     = 10 * time.Minute   // a terminal job outlives its offer by this
-	TombstoneLife = 7 * 24 * time.Hour // and its id by this
-	GatherIndex   = -1                 // the gather task's index in views, events and messages
+	LostCap         = 10                 // attempts lost to infrastructure before a task is dead
+	MaxErrors       = 16                 // attempt errors kept per task (the newest)
+	MaxErrorText    = 1 << 10            // bytes of one kept error
+	MaxJobErrorText = 256 << 10          // bytes of kept errors of one job, beyond which they are cut short
+	MaxInline       = 1 << 10            // bytes of stdout kept inline in a result
+	MaxHolders      = 8                  // nodes named as holders of one output
+	MaxEvents       = 10_000             // events kept for resuming watchers
+	MaxStateBytes   = 64 << 20           // approximate size after which offers are answered busy
+	MaxTombstones   = 100_000            // forgotten jobs remembered by id
+	Retention       = 10 * time.Minute   // a terminal job outlives its offer by this
+	TombstoneLife   = 7 * 24 * time.Hour // and its id by this
+	GatherIndex     = -1                 // the gather task's index in views, events and messages
+	AllTasks        = MaxTasks           // in a Retry: every dead task
 )
 
 // JobState is a job's state.
@@ -31,7 +33,7 @@ const (
 	Running                    // some task was assigned
 	Assembling                 // all tasks are done, the gather task is due
 	Completed                  // terminal: the result stands
-	Failed                     // terminal: a task is dead or the deadline passed
+	Failed                     // terminal unless its client asks for another round: a task is dead or the deadline passed
 	Cancelled                  // terminal: the client asked
 )
 
@@ -40,7 +42,7 @@ var jobStateNames = [...]string{"pending", "running", "assembling", "completed",
 // String returns the name that users see.
 func (s JobState) String() string { return jobStateNames[s] }
 
-// Terminal says whether nothing can follow.
+// Terminal says whether nothing follows by itself.
 func (s JobState) Terminal() bool { return s >= Completed }
 
 // TaskState is a task's state.
@@ -52,7 +54,7 @@ const (
 	Assigned                     // an attempt is in the log; its worker has not said that it runs
 	TaskRunning                  // the worker runs the attempt
 	Done                         // an attempt's result was accepted
-	Dead                         // no further attempt: retries spent or the job ended
+	Dead                         // no further attempt in this round: retries spent or the job ended
 )
 
 var taskStateNames = [...]string{"queued", "assigned", "running", "done", "dead"}
@@ -63,9 +65,8 @@ func (s TaskState) String() string { return taskStateNames[s] }
 // Cause classifies how an attempt ended.
 type Cause uint8
 
-// The causes. Guest causes (CauseExit to CauseModule) are the program's own
-// doing and are tried again only if the spec says retryFailed; CauseRetry is the
-// guest asking for another try; the others concern time and infrastructure.
+// The causes; Class says what each means for retries. CauseDeadline ends jobs,
+// not attempts.
 const (
 	CauseNone     Cause = iota
 	CauseExit           // non-zero exit
@@ -82,16 +83,14 @@ const (
 	CauseNode           // sandbox or node failure
 	CauseDrained        // the worker handed it back
 	CauseOutputs        // the accepted outputs are nowhere to be fetched
+	CauseDeadline       // the job's deadline passed
 )
 
 var causeNames = [...]string{"", "exit", "trap", "memory", "outBytes", "outFiles", "module", "retry", "timeout",
-	"lapsed", "refused", "inputs", "node", "drained", "outputsLost"}
+	"lapsed", "refused", "inputs", "node", "drained", "outputsLost", "deadline"}
 
 // String returns the stable code that users see.
 func (c Cause) String() string { return causeNames[c] }
-
-// Guest says whether the cause is the program's own deterministic doing.
-func (c Cause) Guest() bool { return c >= CauseExit && c <= CauseModule }
 
 // ParseCause reads the stable code; unknown codes are CauseNode.
 func ParseCause(s string) Cause {
@@ -125,18 +124,19 @@ type Result struct {
 
 // Task is one task of a job.
 type Task struct {
-	State     TaskState
-	Attempt   uint32 // of the current or last assignment; 0 before the first
-	Failures  uint32 // counts against Policy.Retries
-	Lost      uint32 // counts against LostCap
-	NotBefore int64  // shard time of the next attempt at the earliest
-	Fence     uint64 // log index of the current or last assignment
-	Worker    string // of the current or last assignment
-	Assigned  int64  // shard times
-	Started   int64
-	Ended     int64
-	Result    *Result
-	Errors    []AttemptError
+	State      TaskState
+	Attempt    uint32 // of the current or last assignment; 0 before the first
+	Failures   uint32 // of this round; counts against Policy.Retries
+	Lost       uint32 // of this round; counts against LostCap
+	NotBefore  int64  // shard time of the next attempt at the earliest
+	Fence      uint64 // log index of the current or last assignment
+	Worker     string // of the current or last assignment
+	Assigned   int64  // shard times
+	Started    int64
+	Ended      int64
+	Result     *Result
+	Errors     []AttemptError // the newest MaxErrors, of all rounds
+	DeadLetter bool           // dead for its own failures; a dead task without it only ended with its job
 }
 
 // Job is one accepted job.
@@ -151,12 +151,16 @@ type Job struct {
 	Accepted  int64  // shard time
 	Begun     int64  // shard time of the first assignment
 	Ended     int64
+	Round     uint32 // from 1; a Retry opens the next
+	Opened    int64  // shard time at which the round began
 	State     JobState
 	Reason    string   // why it failed or was cancelled
+	Cause     Cause    // of the failure
 	Holders   []string // nodes that held module and inputs at acceptance
 	Tasks     []Task   // Spec.Tasks, then the gather task if there is one
 	counts    [5]uint32
 	specHash  [32]byte
+	text      int // bytes of details that the tasks' errors keep
 }
 
 // Gather returns the gather task or nil.
@@ -223,10 +227,11 @@ const (
 	EventFailed
 	EventCancelled
 	EventRunning // the job went back to running, or began to
+	EventRetried // a failed job's next round was opened
 )
 
 var kindNames = [...]string{"accepted", "assigned", "started", "requeued", "done", "dead", "assembling",
-	"completed", "failed", "cancelled", "running"}
+	"completed", "failed", "cancelled", "running", "retried"}
 
 // String returns the name that users see.
 func (k Kind) String() string { return kindNames[k] }

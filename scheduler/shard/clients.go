@@ -51,6 +51,14 @@ func (r *Replica) cancel(ev Cancel) {
 	r.enqueue(waiter{token: ev.Token, job: ev.Job, cmd: &job.Command{Op: job.OpCancel, Job: ev.Job, Detail: job.Clip(ev.Why)}})
 }
 
+func (r *Replica) retry(ev Retry) {
+	round := ev.Round
+	if j := r.state.Jobs[ev.Job]; round == 0 && j != nil {
+		round = j.Round + 1
+	}
+	r.enqueue(waiter{token: ev.Token, job: ev.Job, cmd: &job.Command{Op: job.OpRetry, Job: ev.Job, Task: ev.Task, Attempt: round}})
+}
+
 // enqueue takes a client's command. It waits until it is applied, for a short
 // time also until this replica may propose.
 func (r *Replica) enqueue(w waiter) {
@@ -88,11 +96,11 @@ func (r *Replica) propose(cmd *job.Command) bool {
 
 // answerWaiting answers the clients of an applied command.
 func (r *Replica) answerWaiting(cmd *job.Command, out job.Outcome) {
-	if cmd.Op != job.OpAccept && cmd.Op != job.OpCancel {
+	if cmd.Op != job.OpAccept && cmd.Op != job.OpCancel && cmd.Op != job.OpRetry {
 		return
 	}
 	r.lead.waiting = slices.DeleteFunc(r.lead.waiting, func(w waiter) bool {
-		if w.job != cmd.Job || w.cmd.Op != cmd.Op {
+		if w.job != cmd.Job || w.cmd.Op != cmd.Op || w.cmd.Attempt != cmd.Attempt || w.cmd.Task != cmd.Task {
 			return false
 		}
 		r.do(Reply{Token: w.token, Answer: answerOf(cmd, out)})
@@ -103,7 +111,7 @@ func (r *Replica) answerWaiting(cmd *job.Command, out job.Outcome) {
 func answerOf(cmd *job.Command, out job.Outcome) Answer {
 	a := Answer{Job: cmd.Job, Reason: out.Reason, Created: out.Reason == ""}
 	if j := out.Job; j != nil {
-		a.Term, a.Index, a.At = j.Term, j.Index, j.Accepted
+		a.Term, a.Index, a.At, a.Round = j.Term, j.Index, j.Accepted, j.Round
 	}
 	switch out.Reason {
 	case job.ReasonExisting:
@@ -116,6 +124,15 @@ func answerOf(cmd *job.Command, out job.Outcome) Answer {
 		a.Message = "no job with this id is known here; it may have been forgotten after its retention"
 	case job.ReasonEnded:
 		a.Message = "the job has ended already"
+	case job.ReasonNotFailed:
+		a.Message = "only a failed job can be retried"
+		if j := out.Job; j != nil {
+			a.Message += "; this one is " + j.State.String()
+		}
+	case job.ReasonNotDead:
+		a.Message = "the task is not dead, so there is nothing to retry; describe shows which are"
+	case job.ReasonStale:
+		a.Message = "the job is in another round already; describe it and name the next one"
 	case job.ReasonInvalid:
 		a.Message = "the offer is malformed"
 	}

@@ -269,8 +269,8 @@ func (r *Replica) sweepIfDue() {
 	due := r.now.Mono >= r.lead.sweepAt && len(r.state.Jobs)+len(r.state.Tombstones) > 0
 	// any order: one that is due is enough
 	for _, j := range r.lead.active {
-		d := j.Spec.Policy.Deadline
-		due = due || d > 0 && r.shardNow > j.Accepted+d.Milliseconds()
+		at := j.Due()
+		due = due || at > 0 && r.shardNow > at
 	}
 	if due && r.propose(&job.Command{Op: job.OpSweep}) {
 		r.lead.sweepAt = r.now.Mono + time.Minute
@@ -296,7 +296,7 @@ func (r *Replica) decided(cmd *job.Command, out job.Outcome) {
 		return // takeOffice will look at everything
 	}
 	r.answerWaiting(cmd, out)
-	if out.Reason == "" && cmd.Op == job.OpAccept {
+	if out.Reason == "" && (cmd.Op == job.OpAccept || cmd.Op == job.OpRetry) {
 		l.active[cmd.Job] = out.Job
 		l.queue.Add(out.Job)
 	}

@@ -32,6 +32,16 @@ type Cancel struct {
 	Why   string
 }
 
+// Retry asks to open a failed job's next round. Round is the round to open, 0 for
+// the one behind the current; naming it makes repeating safe. Task is
+// job.AllTasks or one dead task.
+type Retry struct {
+	Token uint64
+	Job   job.ID
+	Task  int32
+	Round uint32
+}
+
 // Read asks for the moment at which State may be read with all that was
 // acknowledged before the request in it.
 type Read struct{ Token uint64 }
@@ -74,6 +84,7 @@ func (Tick) event()          {}
 func (Received) event()      {}
 func (Submit) event()        {}
 func (Cancel) event()        {}
+func (Retry) event()         {}
 func (Read) event()          {}
 func (Heard) event()         {}
 func (Directory) event()     {}
@@ -113,7 +124,7 @@ type Work struct {
 	Msg work.Message
 }
 
-// Answer is the outcome of Submit, Cancel or Read.
+// Answer is the outcome of Submit, Cancel, Retry or Read.
 type Answer struct {
 	Reason  string // "" on success; a stable code otherwise
 	Message string // a sentence for people
@@ -122,7 +133,8 @@ type Answer struct {
 	Term    uint64 // of the acceptance
 	Index   uint64 // of the acceptance
 	At      int64  // shard time of the acceptance
-	Created bool   // false: the offer was accepted before
+	Created bool   // false: the offer was accepted, or the round opened, before
+	Round   uint32 // of the job, after a Retry
 }
 
 // Reason codes of answers beside those of package job.

@@ -116,6 +116,8 @@ func (r *Replica) handle(ev Event) {
 		r.submit(ev)
 	case Cancel:
 		r.cancel(ev)
+	case Retry:
+		r.retry(ev)
 	case Read:
 		r.read(ev)
 	case Heard:

@@ -199,7 +199,7 @@ func (b *bus) offer(name string, args []string) *job.Offer {
 	spec := &job.Spec{
 		Name: name, Type: "custom", Executor: "wasm", Module: "module", Tasks: uint32(max(1, b.number(args, "tasks"))), Priority: 5,
 		Need:   job.Resources{CPU: 1000, Memory: 1 << 30, Disk: 1 << 30},
-		Policy: job.Policy{Timeout: time.Minute, Retries: uint32(b.number(args, "retries")), RetryFailed: b.number(args, "retries") > 0},
+		Policy: job.Policy{Timeout: time.Minute, Retries: uint32(b.number(args, "retries")), RetryOn: job.AllClasses},
 	}
 	if b.number(args, "gather") > 0 {
 		spec.Gather = &job.Gather{}

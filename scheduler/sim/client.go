@@ -33,6 +33,7 @@ type errand struct {
 	term     uint64 // of the first acceptance heard
 	index    uint64
 	cancel   time.Duration // when to cancel it; 0: never
+	retry    bool          // ask for a second round if it has failed
 	asking   uint64        // the token that is waited for; 0: none
 	repeats  int           // submissions to make after the acceptance
 	done     bool          // nothing more to ask
@@ -56,6 +57,7 @@ const (
 	askSubmit askKind = iota
 	askCancel
 	askRead
+	askRetry
 	askOverheard // a submission that came by gossip: nobody waits for the answer
 )
 
@@ -74,7 +76,7 @@ func (c *client) draw() *errand {
 		Name: "job", Type: "custom", Executor: "wasm", Module: "module", Tasks: 1 + uint32(w.rng.IntN(4)),
 		Priority: uint8(1 + w.rng.IntN(10)), Need: job.Resources{CPU: 500, Memory: 1 << 29, Disk: 1 << 29},
 		Policy: job.Policy{
-			Timeout: time.Minute, Retries: uint32(w.rng.IntN(4)), RetryFailed: w.chance(0.7), KeepGoing: w.chance(0.2),
+			Timeout: time.Minute, Retries: uint32(w.rng.IntN(4)), RetryOn: retryOn(w.chance(0.7)), KeepGoing: w.chance(0.2),
 		},
 	}
 	if w.chance(0.3) {
@@ -88,7 +90,16 @@ func (c *client) draw() *errand {
 	if w.chance(0.12) {
 		e.cancel = 1
 	}
+	e.retry = w.chance(0.5)
 	return e
+}
+
+// retryOn is one of the two policies that jobs have here.
+func retryOn(all bool) job.Classes {
+	if all {
+		return job.AllClasses
+	}
+	return job.DefaultRetryOn
 }
 
 // begin spreads the submissions over the time of the faults.
@@ -156,6 +167,8 @@ func (c *client) give(token uint64, h *host) {
 		h.step(shard.Submit{Token: token, Offer: r.errand.offer, Holders: []string{h.n.name}})
 	case askCancel:
 		h.step(shard.Cancel{Token: token, Job: r.errand.id, Why: "no longer wanted"})
+	case askRetry:
+		h.step(shard.Retry{Token: token, Job: r.errand.id, Task: job.AllTasks, Round: 2})
 	case askRead:
 		h.step(shard.Read{Token: token})
 	}
@@ -218,8 +231,10 @@ func (c *client) hear(r *request, a shard.Reply) {
 		e.done = true
 	case reason == shard.ReasonNotLeader || reason == shard.ReasonUnavailable || reason == job.ReasonBusy:
 		again(r.kind, w.between(50*time.Millisecond, 400*time.Millisecond))
-	case r.kind == askCancel && reason == job.ReasonUnknown:
-		w.violate("G1", "job %s was accepted and is unknown when it is cancelled", e.id.Short())
+	case r.kind == askRetry && (reason == "" || reason == job.ReasonNotFailed):
+		e.done = true
+	case r.kind != askSubmit && reason == job.ReasonUnknown:
+		w.violate("G1", "job %s was accepted and is unknown when it is cancelled or retried", e.id.Short())
 	default:
 		w.violate("client", "job %s: request %d was answered %q: %s", e.id.Short(), r.kind, reason, a.Answer.Message)
 	}
@@ -239,6 +254,8 @@ func (c *client) accepted(e *errand, a shard.Answer) {
 		w.later(w.between(100*time.Millisecond, 3*time.Second), func() { c.ask(e, askSubmit) })
 	case e.cancel > 0:
 		w.later(w.between(10*time.Millisecond, 3*time.Second), func() { c.ask(e, askCancel) })
+	case e.retry:
+		w.later(w.between(2*time.Second, 12*time.Second), func() { c.ask(e, askRetry) })
 	default:
 		e.done = true
 	}

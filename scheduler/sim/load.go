@@ -19,7 +19,7 @@ func (c *client) stream() {
 	spec := &job.Spec{
 		Name: "job", Type: "custom", Executor: "wasm", Module: "module", Tasks: 1, Priority: 5,
 		Need:   job.Resources{CPU: 500, Memory: 1 << 29, Disk: 1 << 29},
-		Policy: job.Policy{Timeout: time.Minute, Retries: 3, RetryFailed: true},
+		Policy: job.Policy{Timeout: time.Minute, Retries: 3, RetryOn: job.AllClasses},
 	}
 	e := c.errand(spec, offerLife)
 	c.jobs = append(c.jobs, e)

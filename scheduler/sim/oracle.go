@@ -215,6 +215,8 @@ func (o *oracle) event(l *ledger, e *job.Event) {
 		delete(l.moving, at)
 	case job.EventCompleted, job.EventFailed, job.EventCancelled:
 		o.ended(l, e)
+	case job.EventRetried:
+		w.report.Retried++
 	case job.EventRequeued, job.EventDead:
 		w.report.Reassigned++
 		if e.Cause == job.CauseOutputs {

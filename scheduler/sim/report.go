@@ -35,6 +35,7 @@ type Report struct {
 type Samples struct {
 	Batches int // cut for the anchor
 	Records int // in them
+	Retried int // rounds that clients opened behind a failure
 
 	Failover     []time.Duration // crash of a leader of three voters -> the next one is ready
 	Moved        []time.Duration // crash of a worker -> its lease has lapsed and its task is queued again
@@ -65,6 +66,7 @@ func (r *Report) Add(o Report) {
 	r.Bytes += o.Bytes
 	r.Batches += o.Batches
 	r.Records += o.Records
+	r.Retried += o.Retried
 	r.Failover = append(r.Failover, o.Failover...)
 	r.Moved = append(r.Moved, o.Moved...)
 	r.Assigned = append(r.Assigned, o.Assigned...)
