@@ -8,6 +8,7 @@ FUZZTIME ?= 10s
 NODES   ?= 1000
 RATE    ?= 20
 MINUTES ?= 2
+SEED    ?= 0
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +37,10 @@ bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 demo: build ## five processes, one is killed halfway; FAULT=worker or coordinator
 	bin/ciro demo --fault $(FAULT)
+chaos: MINUTES := $(if $(filter file,$(origin MINUTES)),3,$(MINUTES))
+chaos: build ## seven processes under faults for MINUTES=3, SEED=0 draws one (root, iproute2, nftables for all)
+	go build -o bin/chaos ./cmd/chaos
+	bin/chaos --minutes $(MINUTES) --seed $(SEED)
 generate: ## regenerate the protocol buffers and the example module (needs protoc)
 	cd node/meshpb && PATH="$$PATH:$$(go env GOPATH)/bin" protoc --go_out=. --go_opt=paths=source_relative mesh.proto
 generate-check: ## compare the generated code with what is committed, if protoc is here
@@ -44,6 +49,6 @@ generate-check: ## compare the generated code with what is committed, if protoc 
 	  (cd node/meshpb && PATH="$$d:$$PATH" protoc --go_out=$$d --go_opt=paths=source_relative mesh.proto) && \
 	  diff <(grep -v '^// ' $$d/mesh.pb.go) <(grep -v '^// ' node/meshpb/mesh.pb.go) && rm -rf $$d; \
 	else echo 'protoc is not installed: generated code is not compared'; fi
-.PHONY: help build test check race sim fuzz bench demo generate generate-check
+.PHONY: help build test check race sim fuzz bench demo chaos generate generate-check
 SHELL := /bin/bash
 .DEFAULT_GOAL := help

@@ -80,6 +80,12 @@ func New(base, token string) (*Client, error) {
 // used.
 func (c *Client) OnRetry(n Notice) { c.notice = n }
 
+// DialWith sets how connections are made, for nodes that are reached through a
+// tunnel or in another network namespace. Call it before the client is used.
+func (c *Client) DialWith(dial func(ctx context.Context, network, address string) (net.Conn, error)) {
+	c.http.Transport = &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 64, IdleConnTimeout: 30 * time.Second}
+}
+
 // Close lets idle connections go. The client stays usable.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
