@@ -112,9 +112,13 @@ func refuse(r *meshpb.JobReply) *api.Refusal {
 		return api.Refuse(api.CodeUnknownJob, "ciro job list shows the known ones", "%s", r.Message)
 	case job.ReasonEnded:
 		return api.Refuse(api.CodeConflict, "", "%s", r.Message)
-	case job.ReasonBusy:
-		out := api.Refuse(api.CodeBusy, "try again in a moment", "%s", r.Message)
+	case job.ReasonBusy, shard.ReasonClientRate:
+		out := api.Refuse(r.Code, "try again in a moment", "%s", r.Message)
 		out.RetryAfter = time.Second
+		return out
+	case shard.ReasonClientLimit:
+		out := api.Refuse(r.Code, "wait until some of them have ended, or cancel some", "%s", r.Message)
+		out.RetryAfter = 5 * time.Second
 		return out
 	}
 	return api.Refuse(r.Code, "", "%s", r.Message)

@@ -17,6 +17,20 @@ type metrics struct {
 	jobs, tasks, shards, noops, applied, attempts, members, inbox *prometheus.Desc
 }
 
+// meters are the registry and what is counted as it happens.
+type meters struct {
+	reg     *prometheus.Registry
+	refused *prometheus.CounterVec // submissions that a shard led here did not take
+}
+
+func newMeters() meters {
+	m := meters{reg: prometheus.NewRegistry(), refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ciro_submissions_refused_total", Help: "Submissions that a coordinator here did not take, by reason code.",
+	}, []string{"reason"})}
+	m.reg.MustRegister(m.refused)
+	return m
+}
+
 func newMetrics(n *Node) *metrics {
 	d := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("ciro_"+name, help, labels, nil)

@@ -13,7 +13,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ciro-network/ciro/node/api"
@@ -52,7 +51,7 @@ type Node struct {
 	serves []uint32 // the shards that its worker attaches to, sorted
 	links  *links
 	api    *api.Server
-	reg    *prometheus.Registry
+	meters
 
 	ran      atomic.Bool    // Run was called; it closes the API's sockets
 	bg       sync.WaitGroup // background work that requests start
@@ -77,7 +76,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 // the node has no HTTP interface; Jobs and its like are there all the same.
 func NewWith(ctx context.Context, cfg config.Config, parts Parts) (*Node, error) {
 	parts = parts.withDefaults()
-	n := &Node{cfg: cfg, parts: parts, log: parts.Log, started: time.Now(), reg: prometheus.NewRegistry(), bgSlots: make(chan struct{}, maxBackground), changed: make(chan struct{}, 1)}
+	n := &Node{cfg: cfg, parts: parts, log: parts.Log, started: time.Now(), meters: newMeters(), bgSlots: make(chan struct{}, maxBackground), changed: make(chan struct{}, 1)}
 	n.bgCtx, n.bgCancel = context.WithCancel(context.WithoutCancel(ctx))
 	for _, step := range []func(context.Context) error{n.openStore, n.openNetwork, n.openHost, n.openCores, n.openAPI} {
 		if err := step(ctx); err != nil {

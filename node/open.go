@@ -213,6 +213,7 @@ func (n *Node) params() shard.Params {
 	s := n.cfg.Scheduler
 	return shard.Params{
 		Weights: match.Weights(s.Weights), TickEvery: s.Tick, ElectionTicks: s.ElectionTicks, Lease: s.Lease, MaxWorkers: s.MaxWorkers,
+		MaxTasks: s.MaxTasks, Client: shard.Limits{Jobs: s.ClientJobs, Tasks: s.ClientTasks, Rate: s.ClientRate},
 		Replication: int(n.net.gen.Replication), Seed: binary.BigEndian.Uint64(n.net.id[:8]) ^ uint64(time.Now().UnixNano()),
 	}
 }

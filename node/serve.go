@@ -114,6 +114,7 @@ func (n *Node) accept(ctx context.Context, from string, s *meshpb.Submit) *meshp
 		return shard.Submit{Token: t, Offer: s.Offer, Holders: holders}
 	})
 	if r := unfinished(a, err); r != nil {
+		n.refused.WithLabelValues(r.Code).Inc()
 		return r
 	}
 	acc := &meshpb.Acceptance{

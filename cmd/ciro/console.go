@@ -130,7 +130,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.Is(err, context.DeadlineExceeded):
 		return exitUnavailable
-	case errors.As(err, &refusal) && (refusal.Code == api.CodeUnavailable || refusal.Code == api.CodeBusy):
+	case errors.As(err, &refusal) && refusal.Passing():
 		return exitUnavailable
 	}
 	return exitFailed

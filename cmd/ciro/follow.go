@@ -71,7 +71,7 @@ func describeSteadily(ctx context.Context, node *client.Client, id string) (api.
 	for {
 		job, err := node.Describe(ctx, id, false)
 		refusal, ok := errors.AsType[*api.Refusal](err)
-		if !ok || refusal.Code != api.CodeUnavailable && refusal.Code != api.CodeBusy {
+		if !ok || !refusal.Passing() {
 			return job, err
 		}
 		pause := time.NewTimer(max(refusal.RetryAfter, 500*time.Millisecond))

@@ -229,7 +229,7 @@ func (c *console) submit(ctx *cli.Context, node *client.Client, o offer) (api.Ac
 	for {
 		accepted, err := node.Submit(patience, submission)
 		refusal, ok := errors.AsType[*api.Refusal](err)
-		if err == nil || !ok || notSent(err) || refusal.Code != api.CodeUnavailable && refusal.Code != api.CodeBusy {
+		if err == nil || !ok || notSent(err) || !refusal.Passing() {
 			return accepted, err
 		}
 		pause := time.NewTimer(max(refusal.RetryAfter, 500*time.Millisecond))

@@ -215,6 +215,11 @@ func TestBackendErrors(t *testing.T) {
 	if w := ask(h, "GET", "/network/health", ""); w.Code != 200 {
 		t.Errorf("network health of a failing node: %d", w.Code)
 	}
+	for _, code := range []string{api.CodeBusy, api.CodeClientLimit, api.CodeClientRate} {
+		if r := api.Refuse(code, "", ""); r.Status != 429 || !r.Passing() {
+			t.Errorf("%s: status %d, passing %v", code, r.Status, r.Passing())
+		}
+	}
 	full := api.Refuse(api.CodeBusy, "wait", "the shard's queue is full")
 	full.RetryAfter = 1500 * time.Millisecond
 	b.Fail(fmt.Errorf("submit: %w", full))

@@ -51,6 +51,15 @@
 // middlemen keep the connection. The number of streams is bounded; one too many
 // is answered with busy and Retry-After.
 //
+// # Limits
+//
+// A submission for which there is no room now is answered 429 with Retry-After
+// and one of three codes: busy (the shard's queue or state is full, or too many
+// requests wait), client_limit (this client has as many jobs or tasks under way as
+// scheduler.client_jobs and scheduler.client_tasks allow) and client_rate (it
+// submits faster than scheduler.client_rate). The coordinators count them in
+// ciro_submissions_refused_total. The client commands wait and repeat.
+//
 // # Security
 //
 // The server listens on loopback unless told otherwise, and refuses to listen

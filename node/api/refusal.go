@@ -24,6 +24,8 @@ const (
 	CodeExpired        = "expired"         // 410: the job was there and is forgotten, or the offer is too old
 	CodeTooLarge       = "too_large"       // 413: over a size limit
 	CodeBusy           = "busy"            // 429: a limit or queue is full; see RetryAfter
+	CodeClientLimit    = "client_limit"    // 429: the client has as many jobs or tasks under way as it may
+	CodeClientRate     = "client_rate"     // 429: the client submits too fast
 	CodeUnavailable    = "unavailable"     // 503: unknown outcome or no leader; repeat with the same id
 	CodeUnauthorized   = "unauthorized"    // 401: the bearer token is missing or wrong
 	CodeForbidden      = "forbidden"       // 403: wrong host, foreign origin, or not this node's to do
@@ -49,6 +51,16 @@ func (r *Refusal) Error() string {
 	return r.Message + "; " + r.Next
 }
 
+// Passing says whether the same request may be served later, unchanged: a queue
+// or limit is full, or no coordinator could be asked.
+func (r *Refusal) Passing() bool {
+	switch r.Code {
+	case CodeBusy, CodeClientLimit, CodeClientRate, CodeUnavailable:
+		return true
+	}
+	return false
+}
+
 // Refuse makes a refusal with the code's default status. The message is
 // formatted as by fmt.Sprintf.
 func Refuse(code, next, format string, args ...any) *Refusal {
@@ -68,7 +80,7 @@ func StatusOf(code string) int {
 		return http.StatusGone
 	case CodeTooLarge:
 		return http.StatusRequestEntityTooLarge
-	case CodeBusy:
+	case CodeBusy, CodeClientLimit, CodeClientRate:
 		return http.StatusTooManyRequests
 	case CodeUnavailable:
 		return http.StatusServiceUnavailable

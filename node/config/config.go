@@ -61,6 +61,10 @@ type Scheduler struct {
 	Lease         time.Duration // silence after which a worker counts as gone
 	Booking       time.Duration // how long a worker holds a place for an assignment
 	MaxWorkers    int           // attached workers per led shard
+	MaxTasks      int           // tasks per led shard of jobs that have not ended
+	ClientJobs    int           // per led shard and client key, of those that have not ended; 0: no limit
+	ClientTasks   int           // of those jobs; 0: no limit
+	ClientRate    float64       // submissions per second, led shard and client key; 0: no limit
 	Weights       Weights
 }
 
@@ -124,6 +128,7 @@ func Default(profile string) Config {
 		},
 		Scheduler: Scheduler{
 			Tick: 100 * time.Millisecond, ElectionTicks: 10, Lease: 4 * time.Second, Booking: 2 * time.Second, MaxWorkers: 1000,
+			MaxTasks: 100_000, ClientJobs: 10_000, ClientTasks: 50_000, ClientRate: 500,
 			Weights: Weights{FreeShare: 1, Price: 0.5, Reputation: 1, Cached: 0.5},
 		},
 		Worker:  Worker{Executors: []string{"wasm"}, Warm: 2, CacheBytes: 1 << 30, Grace: 20 * time.Second},

@@ -60,6 +60,12 @@ func (q *Queue) Client(key string) *Client {
 // Clients returns how many clients are known.
 func (q *Queue) Clients() int { return len(q.clients) }
 
+// Knows says whether a client is known.
+func (q *Queue) Knows(key string) bool { return q.clients[key] != nil }
+
+// Tasks returns how many tasks the jobs have in all that have not ended.
+func (q *Queue) Tasks() int { return q.tasks }
+
 // Forget drops the clients that have nothing here and have submitted nothing
 // since the given moment.
 func (q *Queue) Forget(since time.Duration) {

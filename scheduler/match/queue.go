@@ -102,6 +102,7 @@ type Queue struct {
 	clients  map[string]*Client
 	total    job.Resources
 	places   int
+	tasks    int // of all jobs
 	deferred []*Shape
 }
 
@@ -151,7 +152,7 @@ func (q *Queue) Add(j *job.Job) {
 		return
 	}
 	c := q.Client(string(j.ClientKey))
-	c.Jobs, c.Tasks = c.Jobs+1, c.Tasks+len(j.Tasks)
+	c.Jobs, c.Tasks, q.tasks = c.Jobs+1, c.Tasks+len(j.Tasks), q.tasks+len(j.Tasks)
 	q.put(j, j.Spec.Need, false)
 	if j.Gather() != nil {
 		q.put(j, j.Spec.GatherNeed(), true)
@@ -206,7 +207,7 @@ func (q *Queue) Remove(j *job.Job) {
 			continue
 		}
 		if !gather {
-			c.Jobs, c.Tasks = c.Jobs-1, c.Tasks-len(j.Tasks)
+			c.Jobs, c.Tasks, q.tasks = c.Jobs-1, c.Tasks-len(j.Tasks), q.tasks-len(j.Tasks)
 		}
 		delete(q.items, k)
 		q.leave(it)

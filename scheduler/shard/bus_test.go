@@ -94,6 +94,7 @@ type bus struct {
 	tokens   map[uint64]string
 	jobs     map[string]job.ID
 	titles   map[job.ID]string
+	takes    map[job.ID]time.Duration // to run one task; 0: as long as the worker says
 	log      strings.Builder
 	answered map[uint64]shard.Answer
 }
@@ -101,7 +102,7 @@ type bus struct {
 func newBus(t *testing.T, p shard.Params) *bus {
 	return &bus{
 		t: t, params: p, boxes: map[string]*box{}, workers: map[string]*hand{}, cut: map[string]bool{},
-		tokens: map[uint64]string{}, jobs: map[string]job.ID{}, titles: map[job.ID]string{}, answered: map[uint64]shard.Answer{},
+		tokens: map[uint64]string{}, jobs: map[string]job.ID{}, titles: map[job.ID]string{}, takes: map[job.ID]time.Duration{}, answered: map[uint64]shard.Answer{},
 	}
 }
 

@@ -37,11 +37,16 @@ func (r *Replica) submit(ev Submit) {
 		r.refuse(ev.Token, job.ReasonInvalid, "the offer is for another network; sign it for this one")
 		return
 	}
-	if _, err := job.DecodeSpec(offer.Spec); err != nil {
+	spec, err := job.DecodeSpec(offer.Spec)
+	if err != nil {
 		r.refuse(ev.Token, job.ReasonInvalid, err.Error())
 		return
 	}
 	id := offer.ID()
+	if reason, text := r.admit(id, offer, spec); reason != "" {
+		r.refuse(ev.Token, reason, text)
+		return
+	}
 	r.enqueue(waiter{token: ev.Token, job: id, cmd: &job.Command{
 		Op: job.OpAccept, Job: id, Offer: ev.Offer, Holders: ev.Holders,
 	}})

@@ -29,11 +29,20 @@ type Params struct {
 	Replication   int           // voters wanted, odd, default 3
 	MaxWorkers    int           // attached workers, default 1000
 	MaxWaiting    int           // client requests that wait, default 4096
+	MaxTasks      int           // tasks of jobs that have not ended, default 100,000
+	Client        Limits        // of each client key
 	SnapshotEvery uint64        // entries between snapshots, default 4096
 	CutCount      int           // leaves of a batch for the anchor, default 1024, at most job.MaxBatch
 	CutAge        time.Duration // how long leaves wait for a batch to fill, default 10 s
 	Weights       match.Weights // of the ranking; zero: match.DefaultWeights
 	Seed          uint64        // of the sampling of candidates
+}
+
+// Limits bound what one client key may have in a shard; 0 is no limit.
+type Limits struct {
+	Jobs  int     // accepted and not ended
+	Tasks int     // of those
+	Rate  float64 // submissions per second; twice as many may come at once
 }
 
 func or[T comparable](v, def T) T {
@@ -58,6 +67,7 @@ func (p Params) withDefaults() Params {
 	p.Replication = or(p.Replication, 3)
 	p.MaxWorkers = or(p.MaxWorkers, 1000)
 	p.MaxWaiting = or(p.MaxWaiting, 4096)
+	p.MaxTasks = or(p.MaxTasks, 100_000)
 	p.SnapshotEvery = or(p.SnapshotEvery, 4096)
 	p.CutCount = min(or(p.CutCount, 1024), job.MaxBatch)
 	p.CutAge = or(p.CutAge, 10*time.Second)

@@ -38,6 +38,23 @@
 // messages. A worker's silence is counted from the last time that the leader was
 // itself stepping without a gap of more than a second: a gap renews all leases.
 //
+// A task that fits nowhere is overtaken by others that do. When none of its kind
+// was assigned for Params.Reserve, the leader keeps the worker for it where it
+// will fit soonest (match.Hold); there are at most 16 such reservations, and they
+// end with the leadership. Shards do not know of each other's: a worker that many
+// shards share is kept free of this shard's tasks only, and the worker's own turns
+// between the leaders it has refused do the rest. A refused booking costs a round
+// trip, no attempt and no log entry.
+//
+// # Limits
+//
+// A submission is refused, with a stable code, when the shard has as many
+// unfinished tasks as it takes or its state is full, or too many requests wait
+// ("busy"), when its client has as much under way as it may ("client_limit"), or
+// submits too fast ("client_rate"). Repeating an offer that was accepted is never
+// refused. The limits are the leader's, not the log's: they may differ between
+// nodes and be changed at any time.
+//
 // # Group
 //
 // Replica ids count up and are never used again; (id, incarnation) names a

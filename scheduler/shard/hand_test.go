@@ -1,6 +1,7 @@
 package shard_test
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -19,7 +20,7 @@ type hand struct {
 	silent  bool
 	leader  string
 	beatAt  time.Duration
-	booked  map[work.Key]bool
+	needs   map[work.Key]job.Resources // booked (Fence 0) or held and not reported
 	held    []work.Key
 	endAt   []time.Duration // of held, same order; 0: reported
 	reports map[work.Key]work.Report
@@ -32,14 +33,11 @@ func (h *hand) capability() work.Capability {
 }
 
 func (h *hand) free() (job.Resources, uint32) {
-	used := uint32(len(h.booked))
-	for _, at := range h.endAt {
-		if at != 0 {
-			used++
-		}
+	free := h.capability().Total
+	for _, n := range h.needs { // any order: a sum
+		free = free.Sub(n)
 	}
-	left := h.slots - min(h.slots, used)
-	return job.Resources{CPU: 1000 * left, Memory: uint64(left) << 30, Disk: uint64(left) << 30}, left
+	return free, h.slots - min(h.slots, uint32(len(h.needs)))
 }
 
 func (h *hand) say(b *bus, m work.Message) {
@@ -54,17 +52,23 @@ func (h *hand) hear(b *bus, from string, m work.Message) {
 	}
 	switch m := m.(type) {
 	case work.Book:
-		h.booked[m.Key] = true
+		if free, slots := h.free(); slots == 0 || !free.Fits(m.Need) {
+			b.printf("%s refuses %s task %d attempt %d", h.peer, b.title(m.Key.Job), m.Key.Task, m.Key.Attempt)
+			h.say(b, work.Refused{Key: m.Key, Free: free, FreeSlots: slots})
+			return
+		}
+		h.needs[m.Key] = m.Need
 		free, slots := h.free()
 		h.say(b, work.Booked{Key: m.Key, Free: free, FreeSlots: slots})
 	case work.Assign:
 		b.printf("%s is assigned %s task %d attempt %d fence %d by %s", h.peer, b.title(m.Key.Job), m.Key.Task, m.Key.Attempt, m.Key.Fence, from)
 		unfenced := m.Key
 		unfenced.Fence = 0
-		delete(h.booked, unfenced)
 		if !slices.Contains(h.held, m.Key) {
-			h.held, h.endAt = append(h.held, m.Key), append(h.endAt, b.now+h.runs)
+			h.needs[m.Key] = h.needs[unfenced]
+			h.held, h.endAt = append(h.held, m.Key), append(h.endAt, b.now+cmp.Or(b.takes[m.Key.Job], h.runs))
 		}
+		delete(h.needs, unfenced)
 		h.say(b, work.Started{Key: m.Key})
 	case work.Ack:
 		b.printf("%s hears that %s task %d attempt %d is judged, accepted %v", h.peer, b.title(m.Key.Job), m.Key.Task, m.Key.Attempt, m.Accepted)
@@ -73,7 +77,7 @@ func (h *hand) hear(b *bus, from string, m work.Message) {
 		b.printf("%s must stop %s task %d attempt %d", h.peer, b.title(m.Key.Job), m.Key.Task, m.Key.Attempt)
 		h.forget(m.Key)
 	case work.Release:
-		delete(h.booked, m.Key)
+		delete(h.needs, m.Key)
 	}
 }
 
@@ -82,6 +86,7 @@ func (h *hand) forget(k work.Key) {
 		h.held, h.endAt = slices.Delete(h.held, i, i+1), slices.Delete(h.endAt, i, i+1)
 	}
 	delete(h.reports, k)
+	delete(h.needs, k)
 }
 
 // pass lets the worker find its leader, beat and finish what is due.
@@ -104,6 +109,7 @@ func (h *hand) pass(b *bus) {
 			continue
 		}
 		h.endAt[i] = 0
+		delete(h.needs, h.held[i])
 		r := work.Report{Key: h.held[i], Result: &job.Result{Output: "cid", Holders: []string{h.peer}}}
 		if h.fails > 0 {
 			h.fails--

@@ -55,9 +55,6 @@ type worker struct {
 
 const maxModules = 32
 
-// clientMemory is how long a client is remembered that has nothing here.
-const clientMemory = time.Minute
-
 // booking is a place that was asked for one task.
 type booking struct {
 	key      work.Key // Fence 0

@@ -141,6 +141,9 @@ type Answer struct {
 const (
 	ReasonNotLeader   = "not_leader"
 	ReasonUnavailable = "unavailable" // the outcome is unknown: repeat with the same id
+
+	ReasonClientLimit = "client_limit" // the client has as much under way as it may
+	ReasonClientRate  = "client_rate"  // the client submits too fast
 )
 
 // Reply answers a token, exactly once per token.

@@ -35,7 +35,8 @@ func (r *Replica) tendReservations() {
 	releases := r.releases()
 	l.reserved = slices.DeleteFunc(l.reserved, func(v *reservation) bool {
 		j := l.active[v.task.Job]
-		if l.worker(v.w.view.ID) != v.w || j == nil || !l.queue.Waits(v.task) || !mayFit(j.Spec, v.shape.Need, &v.w.view) {
+		if l.worker(v.w.view.ID) != v.w || j == nil || !l.queue.Waits(v.task) || !mayFit(j.Spec, v.shape.Need, &v.w.view) ||
+			r.now.Mono > v.w.view.Hold.Start+unknownUse { // other shards keep it busy: look for another
 			r.unhold(v.w)
 			return true
 		}
@@ -100,12 +101,15 @@ func (r *Replica) reserve(s *match.Shape, releases map[string][]match.Release) {
 	}
 }
 
-// hold notes at the worker from when on the task fits there at the latest. A
-// start that was promised is not put off by what this leader places meanwhile,
-// but it may come closer, and others may take the room in other shards.
+// hold notes at the worker from when on the task fits there at the latest. That
+// may come closer but is never put off: what is known of the worker's use is
+// incomplete between an attempt's end and the next heartbeat.
 func (r *Replica) hold(v *reservation, releases []match.Release) {
 	h := match.Soonest(&v.w.view, v.shape.Need, r.now.Mono, r.now.Mono+unknownUse, releases)
 	h.Task = v.task
+	if old := v.w.view.Hold; old != nil && old.Task == v.task {
+		h.Start = min(h.Start, old.Start)
+	}
 	v.w.view.Hold = &h
 	r.lead.pool.Add(&v.w.view)
 }

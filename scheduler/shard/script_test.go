@@ -124,6 +124,9 @@ func (b *bus) command(f []string) {
 		b.params.SnapshotEvery = uint64(b.number(args, "snapshotEvery"))
 		b.params.DeadAfter = b.span(option(args, "deadAfter", "0s"))
 		b.params.CutCount, b.params.CutAge = b.number(args, "cutCount"), b.span(option(args, "cutAge", "0s"))
+		b.params.Reserve = b.span(option(args, "reserve", "0s"))
+		b.params.MaxTasks = b.number(args, "maxTasks")
+		b.params.Client = shard.Limits{Jobs: b.number(args, "clientJobs"), Tasks: b.number(args, "clientTasks"), Rate: float64(b.number(args, "clientRate"))}
 	case "found":
 		x := b.add(args[0])
 		x.id, x.incarnation = 1, 7
@@ -186,7 +189,7 @@ func (b *bus) hire(verb string, args []string) {
 	}
 	b.workers[args[0]] = &hand{
 		peer: args[0], slots: uint32(max(1, b.number(args, "slots"))), runs: b.span(option(args, "runs", "100ms")), fails: b.number(args, "fails"),
-		booked: map[work.Key]bool{}, reports: map[work.Key]work.Report{},
+		needs: map[work.Key]job.Resources{}, reports: map[work.Key]work.Report{},
 	}
 	if !slices.Contains(b.crew, args[0]) {
 		b.crew = append(b.crew, args[0])
@@ -197,9 +200,12 @@ func (b *bus) hire(verb string, args []string) {
 // offer makes a job's offer; the same name and options are the same job.
 func (b *bus) offer(name string, args []string) *job.Offer {
 	spec := &job.Spec{
-		Name: name, Type: "custom", Executor: "wasm", Module: "module", Tasks: uint32(max(1, b.number(args, "tasks"))), Priority: 5,
-		Need:   job.Resources{CPU: 1000, Memory: 1 << 30, Disk: 1 << 30},
-		Policy: job.Policy{Timeout: time.Minute, Retries: uint32(b.number(args, "retries")), RetryOn: job.AllClasses},
+		Name: name, Type: "custom", Executor: "wasm", Module: "module", Tasks: uint32(max(1, b.number(args, "tasks"))), Priority: uint8(b.number(args, "priority")),
+		Need:   job.Resources{CPU: uint32(max(1, b.number(args, "cpu"))) * 1000, Memory: 1 << 30, Disk: 1 << 30},
+		Policy: job.Policy{Timeout: b.span(option(args, "timeout", "1m")), Retries: uint32(b.number(args, "retries")), RetryOn: job.AllClasses},
+	}
+	if option(args, "priority", "") == "" {
+		spec.Priority = 5
 	}
 	if b.number(args, "gather") > 0 {
 		spec.Gather = &job.Gather{}
@@ -208,7 +214,8 @@ func (b *bus) offer(name string, args []string) *job.Offer {
 		Network: network, ClientKey: make([]byte, 32), NotAfter: wall + time.Hour.Milliseconds(), Spec: spec.Encode(), Signature: make([]byte, 64),
 	}
 	copy(o.Nonce[:], name)
-	b.jobs[name], b.titles[o.ID()] = o.ID(), name
+	copy(o.ClientKey, option(args, "client", ""))
+	b.jobs[name], b.titles[o.ID()], b.takes[o.ID()] = o.ID(), name, b.span(option(args, "runs", "0s"))
 	return o
 }
 

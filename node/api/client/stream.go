@@ -88,7 +88,7 @@ func deliver(e sse, cursor *string, each func(api.Event) error) error {
 // curable reports whether the same request may succeed later.
 func curable(err error) bool {
 	r, ok := errors.AsType[*api.Refusal](err)
-	return !ok || r.Code == api.CodeUnavailable || r.Code == api.CodeBusy || r.Code == api.CodeInternal
+	return !ok || r.Passing() || r.Code == api.CodeInternal
 }
 
 // sleep waits for d or for ctx.
