@@ -3,6 +3,7 @@ package shard_test
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -134,5 +135,49 @@ func offerOf(tasks int) *job.Offer {
 	}
 	return &job.Offer{
 		Network: network, ClientKey: make([]byte, 32), NotAfter: wall + time.Hour.Milliseconds(), Spec: spec.Encode(), Signature: make([]byte, 64),
+	}
+}
+
+// BenchmarkHeartbeat is a heartbeat from one of 800 workers, with as many
+// attempts under way.
+func BenchmarkHeartbeat(b *testing.B) {
+	const workers = 800
+	l := newLone(b, shard.Params{Lease: 10 * time.Hour})
+	name := func(i int) string { return fmt.Sprintf("12D3KooW%044d", i) }
+	small := plenty
+	small.Slots = 4
+	held := make([][]work.Key, workers)
+	take := func(acts []shard.Action) {
+		for _, a := range slices.Clone(acts) {
+			w, ok := a.(shard.Work)
+			if !ok {
+				continue
+			}
+			switch m := w.Msg.(type) {
+			case work.Book:
+				l.step(shard.Heard{From: w.To, Msg: work.Booked{Key: m.Key, Free: small.Total, FreeSlots: 3}})
+			}
+		}
+	}
+	for i := range workers {
+		l.step(shard.Heard{From: name(i), Msg: work.Attach{Boot: 1, Capability: small, Free: small.Total, FreeSlots: 4}})
+	}
+	for i := range workers {
+		o := offerOf(1)
+		binary.BigEndian.PutUint64(o.Nonce[:], uint64(i))
+		take(l.step(shard.Submit{Token: uint64(i + 1), Offer: o.Encode(), Holders: []string{"a"}}))
+	}
+	for i := range workers {
+		for _, j := range l.rep.State().SortedJobs() {
+			if t := j.Tasks[0]; t.Worker == name(i) {
+				held[i] = append(held[i], work.Key{Job: j.ID, Attempt: t.Attempt, Fence: t.Fence})
+			}
+		}
+	}
+	i := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		i = (i + 7919) % workers
+		l.step(shard.Heard{From: name(i), Msg: work.Heartbeat{Boot: 1, Free: small.Total, FreeSlots: 3, Held: held[i]}})
 	}
 }

@@ -1,9 +1,7 @@
 package shard
 
 import (
-	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ciro-network/ciro/scheduler/job"
@@ -26,10 +24,10 @@ type leading struct {
 	since time.Duration // monotonic; moved forward by gaps, so that they renew leases
 	dirty bool          // something may be assigned
 
-	workers  []*worker           // sorted by peer
+	roster
+	holdings
 	active   map[job.ID]*job.Job // that have not ended
 	bookings map[ref]*booking
-	attempts map[ref]*attempt  // assigned and running, as applied
 	reports  map[work.Key]bool // proposed, not applied
 	starts   map[work.Key]bool
 
@@ -74,6 +72,7 @@ type attempt struct {
 	since  time.Duration // when this leader learnt of it
 	sent   time.Duration // last Assign
 	held   bool          // the worker has named it since
+	named  uint64        // number of the last heartbeat that named it
 	limit  time.Duration // after which it cannot be running any more
 	need   job.Resources
 	client *match.Client
@@ -81,7 +80,8 @@ type attempt struct {
 
 func newLeading(term uint64, now time.Duration) *leading {
 	return &leading{
-		term: term, since: now, active: map[job.ID]*job.Job{}, bookings: map[ref]*booking{}, attempts: map[ref]*attempt{},
+		term: term, since: now, active: map[job.ID]*job.Job{}, bookings: map[ref]*booking{},
+		roster: roster{attached: map[string]*worker{}}, holdings: holdings{attempts: map[ref]*attempt{}, with: map[string][]*attempt{}},
 		reports: map[work.Key]bool{}, starts: map[work.Key]bool{}, placing: placing{queue: match.NewQueue()}, group: newGroup(now),
 	}
 }
@@ -135,7 +135,7 @@ func (r *Replica) stand(j *job.Job, index int32, mine bool) {
 		key: key, worker: t.Worker, mine: mine, since: r.now.Mono, limit: r.now.Mono + j.Spec.Policy.Timeout + attemptGrace,
 		need: j.Need(index), client: r.lead.queue.Client(string(j.ClientKey)),
 	}
-	r.lead.attempts[refOf(key)] = a
+	r.lead.hold(a)
 	r.lead.queue.Charge(a.client, a.need)
 	if mine {
 		r.assign(j, a)
@@ -197,61 +197,39 @@ func sortedRefs(m map[ref]*booking) []ref {
 	return out
 }
 
-// standing returns the attempts that stand with a worker ("": with any), in the
-// order of their assignment.
-func (l *leading) standing(peer string) []*attempt {
-	out := make([]*attempt, 0, len(l.attempts))
-	// any order: sorted below
-	for _, a := range l.attempts {
-		if peer == "" || a.worker == peer {
-			out = append(out, a)
-		}
-	}
-	slices.SortFunc(out, func(a, b *attempt) int { return cmp.Compare(a.key.Fence, b.key.Fence) })
-	return out
-}
-
-// attempt returns the attempt that stands under exactly this key and with this
-// worker, or nil.
-func (l *leading) attempt(k work.Key, peer string) *attempt {
-	if a := l.attempts[refOf(k)]; a != nil && a.key == k && a.worker == peer {
-		return a
-	}
-	return nil
-}
-
 // judgeLeases lapses what silent workers hold.
 func (r *Replica) judgeLeases() {
 	l := r.lead
-	l.workers = slices.DeleteFunc(l.workers, func(w *worker) bool {
+	l.strike(func(w *worker) bool {
 		silent := r.now.Mono-w.heard > r.p.Lease
 		if silent {
 			l.pool.Remove(&w.view)
 		}
 		return silent
 	})
-	if len(l.attempts) == 0 {
-		return
+	for _, a := range l.standing(r.hasLapsed) {
+		r.fail(a.key, job.CauseLapse, "its worker fell silent")
 	}
-	for _, a := range l.standing("") {
-		if l.worker(a.worker) != nil {
-			continue
-		}
-		// Not attached: either silent for a whole lease, or not yet heard by this
-		// leader, which gives it a little more time to find here.
-		if a.mine || a.held || r.now.Mono-max(a.since, l.since) > r.p.Lease+r.p.Attach {
-			r.fail(a.key, job.CauseLapse, "its worker fell silent")
-		}
-	}
+}
+
+// hasLapsed says whether an attempt's worker is not attached: silent for a whole
+// lease, or not yet heard by this leader, which gives it a little more time to
+// find here.
+func (r *Replica) hasLapsed(a *attempt) bool {
+	return r.lead.worker(a.worker) == nil &&
+		(a.mine || a.held || r.now.Mono-max(a.since, r.lead.since) > r.p.Lease+r.p.Attach)
 }
 
 // judgeTimeouts ends attempts that no worker can still be running.
 func (r *Replica) judgeTimeouts() {
-	for _, a := range r.lead.standing("") {
-		switch {
-		case r.now.Mono > a.limit:
+	late := func(a *attempt) bool { return r.now.Mono > a.limit }
+	never := func(a *attempt) bool {
+		return !a.held && r.lead.worker(a.worker) != nil && r.now.Mono-max(a.since, r.lead.since) > 15*time.Second
+	}
+	for _, a := range r.lead.standing(func(a *attempt) bool { return late(a) || never(a) }) {
+		if late(a) {
 			r.fail(a.key, job.CauseTimeout, "its worker did not end it in time")
-		case !a.held && r.lead.worker(a.worker) != nil && r.now.Mono-max(a.since, r.lead.since) > 15*time.Second:
+		} else {
 			r.fail(a.key, job.CauseRefused, "its worker never took it")
 		}
 	}
@@ -335,26 +313,12 @@ func (r *Replica) follow(e *job.Event) {
 // drop forgets an attempt that stands no more; its worker is told to stop it,
 // in case it still runs.
 func (r *Replica) drop(id job.ID, task int32, stop bool) {
-	k := ref{id, task}
-	a := r.lead.attempts[k]
+	a := r.lead.release(ref{id, task})
 	if a == nil {
 		return
 	}
-	delete(r.lead.attempts, k)
 	r.lead.queue.Discharge(a.client, a.need)
 	if stop {
 		r.do(Work{To: a.worker, Msg: work.Stop{Key: a.key, Why: "the attempt no longer counts"}})
 	}
-}
-
-func (l *leading) worker(peer string) *worker {
-	i, ok := l.find(peer)
-	if !ok {
-		return nil
-	}
-	return l.workers[i]
-}
-
-func (l *leading) find(peer string) (int, bool) {
-	return slices.BinarySearchFunc(l.workers, peer, func(w *worker, p string) int { return strings.Compare(w.view.ID, p) })
 }

@@ -62,7 +62,7 @@ func mayFit(s *job.Spec, need job.Resources, w *match.Worker) bool {
 // attempts take, in the order in which they become free at the latest.
 func (r *Replica) releases() map[string][]match.Release {
 	out := map[string][]match.Release{}
-	for _, a := range r.lead.standing("") {
+	for _, a := range r.lead.standing(anyAttempt) {
 		out[a.worker] = append(out[a.worker], match.Release{At: a.limit - attemptGrace, Needs: a.need})
 	}
 	for _, k := range sortedRefs(r.lead.bookings) {

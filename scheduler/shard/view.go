@@ -25,7 +25,7 @@ func (r *Replica) Workers() []WorkerView {
 		return nil
 	}
 	held := map[string]int{}
-	for _, a := range r.lead.standing("") {
+	for _, a := range r.lead.standing(anyAttempt) {
 		held[a.worker]++
 	}
 	out := make([]WorkerView, 0, len(r.lead.workers))

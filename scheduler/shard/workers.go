@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"slices"
 	"time"
 
 	"github.com/ciro-network/ciro/scheduler/job"
@@ -55,16 +54,15 @@ func (r *Replica) heard(ev Heard) {
 // attach takes a worker in, or renews what is known of it.
 func (r *Replica) attach(peer string, m work.Attach) {
 	l := r.lead
-	i, known := l.find(peer)
-	if !known {
+	w := l.worker(peer)
+	if w == nil {
 		if len(l.workers) >= r.p.MaxWorkers {
 			return // full; it stays attached elsewhere
 		}
-		w := &worker{}
+		w = &worker{}
 		w.view.ID, w.view.Score = peer, 0.5
-		l.workers = slices.Insert(l.workers, i, w)
+		l.enrol(w)
 	}
-	w := l.workers[i]
 	w.heard, w.view.Cap, w.view.Draining = r.now.Mono, m.Capability, m.Draining
 	if w.boot != m.Boot {
 		w.boot, w.pending, w.slots = m.Boot, job.Resources{}, 0
@@ -95,17 +93,16 @@ func (r *Replica) capacity(w *worker, free job.Resources, slots uint32) {
 // is stopped; what stands and is not held is sent again.
 func (r *Replica) reconcile(peer string, held []work.Key) {
 	l := r.lead
-	here := make(map[work.Key]bool, len(held))
+	l.beat++
 	for _, k := range held {
-		here[k] = true
 		if a := l.attempt(k, peer); a != nil {
-			a.held = true
+			a.held, a.named = true, l.beat
 			continue
 		}
 		r.do(Work{To: peer, Msg: work.Stop{Key: k, Why: "the attempt no longer counts"}})
 	}
-	for _, a := range l.standing(peer) {
-		if here[a.key] || r.now.Mono-a.sent < 2*time.Second || l.reports[a.key] {
+	for _, a := range l.with[peer] {
+		if a.named == l.beat || r.now.Mono-a.sent < 2*time.Second || l.reports[a.key] {
 			continue
 		}
 		if j := r.state.Jobs[a.key.Job]; j != nil {

@@ -119,7 +119,7 @@ func (o *oracle) scanSome() {
 
 // scanJobs bounds a part of a scan, maxHashes what is remembered of states.
 const (
-	scanJobs  = 3000
+	scanJobs  = 800
 	maxHashes = 1 << 16
 )
 

@@ -38,6 +38,9 @@ func Replay(cfg Config, trace io.Writer) (report Report, err error) {
 	old := rand.Reader
 	rand.Reader = mathrand.NewChaCha8(key)
 	defer func() { rand.Reader = old }()
+	// Most of what a large world keeps lives as long as it: collect rarely, as long as memory is plenty.
+	percent, limit := debug.SetGCPercent(400), debug.SetMemoryLimit(memoryLimit)
+	defer func() { debug.SetGCPercent(percent); debug.SetMemoryLimit(limit) }()
 
 	w := newWorld(cfg.withDefaults(), trace)
 	defer func() {
@@ -52,6 +55,9 @@ func Replay(cfg Config, trace io.Writer) (report Report, err error) {
 	}
 	return w.report, nil
 }
+
+// memoryLimit is where the heap is collected more often again.
+const memoryLimit = 5 << 30
 
 // frames returns the names of the functions of this module on a stack, the
 // innermost first.
