@@ -129,3 +129,33 @@ func TestIdentityMoves(t *testing.T) {
 		t.Errorf("importing over an identity: %v", err)
 	}
 }
+
+// TestDeniedClient keeps one client's jobs off a worker: they wait, and say for
+// what, while another client's run; taking the denial back lets them go on.
+func TestDeniedClient(t *testing.T) {
+	inBubble(t, 2, func(t *testing.T, c *nodetest.Cluster) {
+		denied, err := node.ReadIdentity(c.DataDir(0), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 2 {
+			if _, err := c.Node(i).Operator().Offer(t.Context(), &api.Offering{Deny: &[]string{denied.Client}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		waits := c.Submit(0, array).Job
+		if j := c.Wait(1, c.Submit(1, array).Job); j.State != api.JobCompleted {
+			t.Fatalf("the other client's job is %s", j.State)
+		}
+		j, err := c.Node(1).Jobs().Describe(t.Context(), waits, false)
+		if err != nil || j.State != api.JobPending || j.WaitingFor == nil || !strings.Contains(j.WaitingFor.Sentence, "client") {
+			t.Fatalf("the denied client's job is %s, waits for %+v, %v", j.State, j.WaitingFor, err)
+		}
+		if _, err := c.Node(1).Operator().Offer(t.Context(), &api.Offering{Deny: &[]string{}}); err != nil {
+			t.Fatal(err)
+		}
+		if j := c.Wait(1, waits); j.State != api.JobCompleted || j.Tasks[0].Worker != c.Node(1).PeerID().String() {
+			t.Errorf("after the denial was taken back the job is %s, run by %s", j.State, j.Tasks[0].Worker)
+		}
+	})
+}

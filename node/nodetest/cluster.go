@@ -87,12 +87,15 @@ func (c *Cluster) Add() int {
 // Node returns a running node.
 func (c *Cluster) Node(i int) *node.Node { return c.all[i].node }
 
+// DataDir is the data directory of node i.
+func (c *Cluster) DataDir(i int) string { return filepath.Join(c.dir, strconv.Itoa(i)) }
+
 // Restart starts node i from its disk; it must be down.
 func (c *Cluster) Restart(i int) {
 	c.t.Helper()
 	m := c.all[i]
 	cfg := config.Default("test")
-	cfg.DataDir, cfg.Name, cfg.API.Listen = filepath.Join(c.dir, strconv.Itoa(i)), "n"+strconv.Itoa(i), nil
+	cfg.DataDir, cfg.Name, cfg.API.Listen = c.DataDir(i), "n"+strconv.Itoa(i), nil
 	cfg.Network.Shards = c.opts.Shards
 	cfg.Worker.CPUs, cfg.Worker.Memory, cfg.Worker.Disk, cfg.Worker.Slots = 4, 4<<30, 4<<30, 4
 	if i > 0 && c.all[0].node != nil {

@@ -87,7 +87,7 @@ func (a *applying) accept() string {
 	if _, gone := a.Tombstones[id]; gone || offer.NotAfter < a.Time {
 		return ReasonExpired
 	}
-	spec, err := DecodeSpec(offer.Spec)
+	spec, err := offer.decodeSpec()
 	if err != nil {
 		return ReasonInvalid
 	}

@@ -136,3 +136,12 @@ func (o *Offer) CheckTime(now time.Time) error {
 	}
 	return nil
 }
+
+// decodeSpec reads the spec that the offer carries, with its owner.
+func (o *Offer) decodeSpec() (*Spec, error) {
+	s, err := DecodeSpec(o.Spec)
+	if err == nil {
+		s.Owner = fmt.Sprintf("%x", o.ClientKey)
+	}
+	return s, err
+}

@@ -188,7 +188,7 @@ func getJob(r *codec.Reader) (*Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	if j.Spec, err = DecodeSpec(offer.Spec); err != nil {
+	if j.Spec, err = offer.decodeSpec(); err != nil {
 		return nil, err
 	}
 	j.ID, j.ClientKey, j.NotAfter, j.State = offer.ID(), offer.ClientKey, offer.NotAfter, JobState(st)

@@ -103,6 +103,10 @@ type Spec struct {
 	PriceMax    uint64 // highest accepted worker price, micro-units per core-hour; 0: any
 	Varying     bool   // deterministic: false
 	Client      string // client_address, payload for settlement
+
+	// Owner is the key of the client that signed the offer, hexadecimal. It comes
+	// from there and is no part of the encoding.
+	Owner string
 }
 
 // Gather is the task that runs when all others are done. It uses the job's

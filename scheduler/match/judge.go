@@ -31,13 +31,14 @@ const (
 	WhyDraining            // the worker takes nothing new
 	WhyExecutor            // it does not run the spec's executor
 	WhyType                // it does not take the spec's job type
+	WhyClient              // it does not take jobs of the spec's owner
 	WhyLabels              // it lacks a label that the spec demands
 	WhyPrice               // it costs more than the spec allows
 	WhyTooBig              // the task exceeds the whole worker
 	WhyBusy                // the task would fit, but not now
 )
 
-var whyNames = [...]string{"fits", "draining", "executor", "type", "labels", "price", "too_big", "busy"}
+var whyNames = [...]string{"fits", "draining", "executor", "type", "client", "labels", "price", "too_big", "busy"}
 
 // String returns the stable code that users see.
 func (w Why) String() string { return whyNames[w] }
@@ -51,6 +52,8 @@ func Judge(s *job.Spec, need job.Resources, w *Worker) Why {
 		return WhyExecutor
 	case len(w.Cap.Types) > 0 && !slices.Contains(w.Cap.Types, s.Type):
 		return WhyType
+	case !w.Cap.Serves(s.Owner):
+		return WhyClient
 	case !carries(w.Cap.Labels, s.Labels):
 		return WhyLabels
 	case s.PriceMax > 0 && w.Cap.Price > s.PriceMax:

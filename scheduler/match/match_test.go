@@ -44,6 +44,11 @@ func TestJudge(t *testing.T) {
 		{Fits, "fits", func(s *job.Spec, w *Worker) { s.PriceMax, w.Cap.Price = 0, 1<<40 }},
 		{WhyDraining, "draining", func(s *job.Spec, w *Worker) { w.Draining, w.Cap.Executors = true, nil }},
 		{WhyExecutor, "executor", func(s *job.Spec, w *Worker) { s.Executor, w.Cap.Types = "process", []string{"nlp"} }},
+		{WhyClient, "client", func(s *job.Spec, w *Worker) { s.Owner, w.Cap.Deny = "aa", []string{"aa"} }},
+		{WhyClient, "client", func(s *job.Spec, w *Worker) { s.Owner, w.Cap.Allow = "aa", []string{"bb"} }},
+		{Fits, "fits", func(s *job.Spec, w *Worker) {
+			s.Owner, w.Cap.Allow, w.Cap.Deny = "aa", []string{"aa", "bb"}, []string{"cc"}
+		}},
 		{WhyType, "type", func(s *job.Spec, w *Worker) { w.Cap.Types, w.Cap.Labels = []string{"nlp"}, nil }},
 		{WhyLabels, "labels", func(s *job.Spec, w *Worker) { s.Labels, s.PriceMax = []job.Pair{{Key: "b", Value: "4"}}, 1 }},
 		{WhyLabels, "labels", func(s *job.Spec, w *Worker) { s.Labels = []job.Pair{{Key: "c"}} }},

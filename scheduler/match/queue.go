@@ -1,6 +1,7 @@
 package match
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/ciro-network/ciro/scheduler/job"
@@ -104,6 +105,7 @@ type Queue struct {
 	places   int
 	tasks    int // of all jobs
 	deferred []*Shape
+	owners   bool // clients are told apart
 }
 
 // NewQueue returns an empty queue.
@@ -174,6 +176,9 @@ func (q *Queue) put(j *job.Job, need job.Resources, gather bool) {
 	it := &item{job: j, client: q.Client(string(j.ClientKey)), aging: -1}
 	it.level, it.ageAt = ageOf(j, q.now)
 	key := shapeKey(j.Spec, need)
+	if q.owners {
+		key += j.Spec.Owner
+	}
 	s := q.shapes[key]
 	if s == nil {
 		s = newShape(key, j.Spec, need)
@@ -267,5 +272,29 @@ func (q *Queue) Advance(now int64) {
 		if waits {
 			q.enter(it)
 		}
+	}
+}
+
+// TellOwners has tasks of different clients be of different shapes from now on,
+// since a worker takes some clients' jobs and not others'. While none does, a
+// shape per client would only cost.
+func (q *Queue) TellOwners() {
+	if q.owners {
+		return
+	}
+	q.owners = true
+	var jobs []*job.Job
+	// any order: sorted below
+	for k, it := range q.items {
+		if !k.gather {
+			jobs = append(jobs, it.job)
+		}
+	}
+	slices.SortFunc(jobs, func(a, b *job.Job) int { return cmp.Compare(a.Index, b.Index) })
+	for _, j := range jobs {
+		q.Remove(j)
+	}
+	for _, j := range jobs {
+		q.Add(j)
 	}
 }

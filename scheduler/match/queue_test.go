@@ -330,3 +330,39 @@ func TestClientsAreForgotten(t *testing.T) {
 		t.Error("something of an ended job is kept")
 	}
 }
+
+// TestOwnersAreToldApart has a worker that serves the second client only: the
+// first one's task, which comes first, must not stand in its way.
+func TestOwnersAreToldApart(t *testing.T) {
+	s, q := newShard(), NewQueue()
+	q.Advance(epoch)
+	first, second := s.accept(t, plan{client: 1}), s.accept(t, plan{client: 2})
+	q.Add(first)
+	w := sample("w")
+	w.Cap.Types, w.Cap.Deny = nil, []string{first.Spec.Owner}
+	var pool Pool
+	pool.Add(&w)
+	q.TellOwners()
+	q.Add(second)
+	q.TellOwners() // once is enough
+	var placed []job.ID
+	for {
+		task, j, shape, ok := q.Head()
+		if !ok {
+			break
+		}
+		a := Ask{Task: task, Spec: j.Spec, Need: j.Spec.Need}
+		_, v := pool.Choose(shape, &a, &Options{Weights: DefaultWeights()})
+		if v == Found {
+			q.Take(task)
+			placed = append(placed, task.Job)
+		}
+		q.Settled(shape, v)
+	}
+	if len(placed) != 1 || placed[0] != second.ID {
+		t.Errorf("placed %v, want only %v", placed, second.ID)
+	}
+	if got := fmt.Sprint(Tally(first.Spec, first.Spec.Need, []Worker{w})); got != "[{client 1}]" {
+		t.Error(got)
+	}
+}

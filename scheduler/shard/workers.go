@@ -73,6 +73,9 @@ func (r *Replica) attach(peer string, m work.Attach) {
 			}
 		}
 	}
+	if m.Capability.Picky() {
+		l.queue.TellOwners()
+	}
 	l.pool.Add(&w.view)
 	r.capacity(w, m.Free, m.FreeSlots)
 	if l.ready {

@@ -22,6 +22,7 @@ package work
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/ciro-network/ciro/scheduler/codec"
 	"github.com/ciro-network/ciro/scheduler/job"
@@ -55,6 +56,17 @@ type Capability struct {
 	Version   string     // of the software
 	Allow     []string   // client keys, hexadecimal, sorted; if there are any, only their jobs are taken
 	Deny      []string   // client keys whose jobs are not taken; likewise
+}
+
+// Picky says whether the worker tells clients apart.
+func (c *Capability) Picky() bool { return len(c.Allow)+len(c.Deny) > 0 }
+
+// Serves says whether the worker takes jobs of a client, by its key in
+// hexadecimal.
+func (c *Capability) Serves(client string) bool {
+	_, allowed := slices.BinarySearch(c.Allow, client)
+	_, denied := slices.BinarySearch(c.Deny, client)
+	return !denied && (allowed || len(c.Allow) == 0)
 }
 
 // Message is one of the message types below.
