@@ -7,8 +7,10 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ciro-network/ciro/node/constraint"
 	"github.com/ciro-network/ciro/node/meshpb"
 	"github.com/ciro-network/ciro/node/store"
+	"github.com/ciro-network/ciro/scheduler/match"
 	"github.com/ciro-network/ciro/scheduler/shard"
 )
 
@@ -19,7 +21,7 @@ func (e *engine) restore(n *Node, d store.ReplicaData) error {
 		return nil
 	}
 	r, err := shard.New(shard.Config{
-		Shard: d.Shard, Network: n.net.id, ID: d.Replica, Self: e.self, Params: n.params(),
+		Shard: d.Shard, Network: n.net.id, ID: d.Replica, Self: e.self, Params: n.params(), Compile: compile,
 		HardState: d.HardState, Snapshot: d.Snapshot, First: d.First, Entries: d.Entries,
 	}, e.now())
 	if err != nil {
@@ -27,6 +29,15 @@ func (e *engine) restore(n *Node, d store.ReplicaData) error {
 	}
 	e.replicas[d.Shard] = r
 	return nil
+}
+
+// compile reads a constraint expression for a coordinator.
+func compile(source string) (match.Constraint, error) {
+	c, err := constraint.Compile(source)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // onGroup handles the messages that arrange replicas. They come from peers that

@@ -97,6 +97,9 @@ func (n *Node) capability(c config.Worker, executors []string) work.Capability {
 		total.Disk = freeDisk(n.cfg.DataDir) / 2
 	}
 	labels := []job.Pair{{Key: "arch", Value: runtime.GOARCH}, {Key: "os", Value: runtime.GOOS}}
+	if _, own := c.Labels["name"]; n.cfg.Name != "" && !own {
+		labels = append(labels, job.Pair{Key: "name", Value: n.cfg.Name})
+	}
 	for k, v := range c.Labels {
 		labels = append(labels, job.Pair{Key: k, Value: v})
 	}

@@ -101,6 +101,9 @@ func (n *Node) accept(ctx context.Context, from string, s *meshpb.Submit) *meshp
 	if err != nil {
 		return refusal(job.ReasonInvalid, err.Error())
 	}
+	if _, err := compile(spec.Constraints); spec.Constraints != "" && err != nil {
+		return refusal(job.ReasonInvalid, "constraints: "+err.Error())
+	}
 	holding, done := n.whileLeading(ctx, on)
 	holders, err := n.holdInputs(holding, id, spec, append([]string{from}, s.Holders...))
 	done()

@@ -81,7 +81,7 @@
 // G8. Nothing stalls silently. A shard without a leader says so, with its
 // voters, the last contact and the last known state marked as stale; every job
 // that has not ended can say what it waits for, with a stable code. Kept by:
-// shard.Replica's views; match.Tally, which judges every worker; back-off,
+// shard.Replica's views; match.Explain, which judges every worker by every condition; back-off,
 // deadlines and retention, which are all times in the state (job).
 //
 // # Bounds

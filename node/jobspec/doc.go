@@ -31,6 +31,8 @@
 //	  disk: 64MiB            # /out and /tmp together; default 64MiB
 //	  gpu: {count: 1, memory: 8GiB}      # default none
 //	labels: {zone: eu}       # a worker must carry them all
+//	constraints: cpu >= 4 and memory >= 8 * GiB and labels["zone"] in ["eu-1", "eu-2"]
+//	                         # and must satisfy this; see package constraint for the language
 //	timeout: 1h30m           # of one attempt; up to 24h; default 1h
 //	deadline: 6h             # of the whole job from its acceptance; default none
 //	retries: 3               # 0..100 failures of a task that are tried again; default 3

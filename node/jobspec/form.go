@@ -46,18 +46,19 @@ type (
 		Client        string     `json:"client_address,omitempty"`
 	}
 	form struct {
-		Name       string            `json:"name"`
-		Type       string            `json:"type"`
-		Executor   string            `json:"executor"`
-		Module     string            `json:"module"`
-		ModuleSize uint64            `json:"moduleSize,omitempty"`
-		Args       []string          `json:"args,omitempty"`
-		Env        map[string]string `json:"env,omitempty"`
-		Tasks      uint32            `json:"tasks"`
-		Gather     *formGather       `json:"gather,omitempty"`
-		Inputs     []formInput       `json:"inputs,omitempty"`
-		Resources  *formResources    `json:"resources"`
-		Labels     map[string]string `json:"labels,omitempty"`
+		Name        string            `json:"name"`
+		Type        string            `json:"type"`
+		Executor    string            `json:"executor"`
+		Module      string            `json:"module"`
+		ModuleSize  uint64            `json:"moduleSize,omitempty"`
+		Args        []string          `json:"args,omitempty"`
+		Env         map[string]string `json:"env,omitempty"`
+		Tasks       uint32            `json:"tasks"`
+		Gather      *formGather       `json:"gather,omitempty"`
+		Inputs      []formInput       `json:"inputs,omitempty"`
+		Resources   *formResources    `json:"resources"`
+		Labels      map[string]string `json:"labels,omitempty"`
+		Constraints string            `json:"constraints,omitempty"`
 		formRules
 	}
 )
@@ -69,7 +70,7 @@ func (d *Document) JSON() []byte {
 	s := &d.spec
 	f := form{
 		Name: s.Name, Type: s.Type, Executor: s.Executor, Module: s.Module, ModuleSize: s.ModuleLen,
-		Args: s.Args, Env: asMap(s.Env), Tasks: s.Tasks, Resources: formOf(s.Need), Labels: asMap(s.Labels),
+		Args: s.Args, Env: asMap(s.Env), Tasks: s.Tasks, Resources: formOf(s.Need), Labels: asMap(s.Labels), Constraints: s.Constraints,
 		formRules: formRules{
 			Timeout: s.Policy.Timeout.String(), Retries: s.Policy.Retries, RetryOn: s.Policy.RetryOn.Names(),
 			FailFast: !s.Policy.KeepGoing, Deterministic: !s.Varying, Priority: s.Priority, Client: s.Client,

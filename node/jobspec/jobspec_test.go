@@ -33,6 +33,7 @@ inputs:
       two
 resources: {cpu: 500m, memory: 1.5GB, disk: 2MiB, gpu: {count: 1, memory: 8GiB}}
 labels: {zone: eu}
+constraints: cpu >= 2 and labels["rack"] != ""
 timeout: 1h30m
 deadline: 6h
 retries: 7
@@ -55,7 +56,7 @@ func fullSpec() *job.Spec {
 			{Name: "model", CID: standIn, Size: 77}, {Name: "words", CID: moduleCID, Size: 13},
 		},
 		Need:   job.Resources{CPU: 500, Memory: 1_500_000_000, Disk: 2 << 20, GPUs: 1, GPUMem: 8 << 30},
-		Labels: []job.Pair{{Key: "zone", Value: "eu"}},
+		Labels: []job.Pair{{Key: "zone", Value: "eu"}}, Constraints: `cpu >= 2 and labels["rack"] != ""`,
 		Policy: job.Policy{
 			Timeout: 90 * time.Minute, Deadline: 6 * time.Hour, Retries: 7, RetryOn: job.AllClasses, KeepGoing: true,
 		},
@@ -139,6 +140,9 @@ func TestRefusals(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
 		{"typing error", "module: a.wasm\ntasl: 3\n", `j.yaml:2: unknown key "tasl"; did you mean "tasks"?`},
 		{"JSON typing error", "{\n \"module\": \"a.wasm\",\n \"clientAdress\": \"x\"}", `j.yaml:3: unknown key "clientAdress"; did you mean "client_address"?`},
+		{"constraints", "module: a\nconstraints: cpu >= 2 and memroy > 1", `j.yaml:2: constraints: column 14: unknown field "memroy"; did you mean "memory"?`},
+		{"constraints that are no condition", "module: a\nconstraints: cpu + 1", `constraints: column 1: expected bool`},
+		{"constraints call", "module: a\nconstraints: foo(cpu) > 1", `unknown function "foo"; known are lower, upper`},
 		{"class of failure", "module: a\nretryOn: [failed, traped]", `j.yaml:2: retryOn: "traped" is no class of failure; did you mean "trapped"?`},
 		{"no class of failure", "module: a\nretryOn: [x]", `j.yaml:2: retryOn: "x" is no class of failure; there are failed, trapped, capped, timeout`},
 		{"other case", "module: a\nretry_failed: true", `j.yaml:2: unknown key "retry_failed"; did you mean "retryFailed"?`},

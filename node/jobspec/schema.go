@@ -1,12 +1,14 @@
 package jobspec
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/ciro-network/ciro/node/constraint"
 	"github.com/ciro-network/ciro/scheduler/job"
 )
 
@@ -22,7 +24,6 @@ type entry struct {
 var refused = map[string]string{
 	"verification": "verification is not built yet; remove it",
 	"image":        "container images are not available; use executor wasm with a module",
-	"constraints":  "constraints are not built yet; use labels",
 	"outputs":      "outputs are whatever a task writes to /out; remove it",
 }
 
@@ -108,6 +109,7 @@ func (d *decoder) top(n *node) error {
 		{"resources", func(n *node) error { return d.resources(n, "resources", &s.Need) }},
 		{"gather", d.gather}, // after resources: it inherits them
 		d.pairs("labels", &s.Labels),
+		{"constraints", d.constraints},
 		d.duration("timeout", &s.Policy.Timeout),
 		d.duration("deadline", &s.Policy.Deadline),
 		whole(d, "retries", &s.Policy.Retries, job.MaxRetries),
@@ -174,6 +176,26 @@ func (d *decoder) priority(n *node) error {
 		return d.fail(n, "priority", "want 1 to 10, or low, medium, high, critical, not %s", n.show())
 	}
 	d.doc.spec.Priority = uint8(v)
+	return nil
+}
+
+// constraints reads an expression and compiles it, so that what is wrong with it
+// is said where it was written.
+func (d *decoder) constraints(n *node) error {
+	if err := d.scalar(n, "constraints"); err != nil {
+		return err
+	}
+	if _, err := constraint.Compile(n.text); err != nil {
+		var bad *constraint.Error
+		if errors.As(err, &bad) && bad.Unknown != "" {
+			if near, ok := Nearest(bad.Unknown, bad.Known); ok {
+				return d.fail(n, "constraints", "%w; did you mean %q?", err, near)
+			}
+			return d.fail(n, "constraints", "%w; known are %s", err, strings.Join(bad.Known, ", "))
+		}
+		return d.fail(n, "constraints", "%w", err)
+	}
+	d.doc.spec.Constraints = n.text
 	return nil
 }
 

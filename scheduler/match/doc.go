@@ -28,8 +28,11 @@
 //
 // Judge says whether a worker can take a task now, or the first reason why not.
 // The reasons are ordered from the lasting to the passing: a worker that does
-// not run the executor will never do, one that is busy will do later. Tally
-// counts the judgements, for telling people what a job waits for.
+// not run the executor will never do, one that is busy will do later. A
+// spec's constraint expression is compiled once per leader (Constraints), and its
+// verdict on a worker is kept until the worker offers something else. Explain
+// judges every worker by every condition, for telling people what a job waits for
+// and what would change that.
 //
 // Pool keeps the workers by classes of free processor time and memory; in a full
 // mesh all classes that could serve are empty, and that is seen without looking

@@ -17,9 +17,14 @@ type Worker struct {
 	Running   int             // attempts that it holds, for breaking ties
 	Score     float64         // reputation, 0..1; newcomers 0.5
 	ID        string          // peer id
-	Cap       work.Capability // as last advertised; Labels sorted by key
+	Cap       work.Capability // as last advertised (Offer); Labels sorted by key
 	Hold      *Hold           // reservation for a task that waits for it
 	seat      seat            // the pool's
+
+	constraints *Constraints
+	verdicts    map[string]uint32 // by expression, of this offer
+	last        string            // the expression asked for last
+	verdict     uint32            // on it
 }
 
 // Why is a judgement: Fits, or the first reason that excludes a worker.
@@ -27,18 +32,20 @@ type Why uint8
 
 // The judgements, from the lasting to the passing.
 const (
-	Fits        Why = iota // the task can be placed there now
-	WhyDraining            // the worker takes nothing new
-	WhyExecutor            // it does not run the spec's executor
-	WhyType                // it does not take the spec's job type
-	WhyClient              // it does not take jobs of the spec's owner
-	WhyLabels              // it lacks a label that the spec demands
-	WhyPrice               // it costs more than the spec allows
-	WhyTooBig              // the task exceeds the whole worker
-	WhyBusy                // the task would fit, but not now
+	Fits          Why = iota // the task can be placed there now
+	WhyDraining              // the worker takes nothing new
+	WhyExecutor              // it does not run the spec's executor
+	WhyType                  // it does not take the spec's job type
+	WhyClient                // it does not take jobs of the spec's owner
+	WhyLabels                // it lacks a label that the spec demands
+	WhyConstraint            // it does not meet the spec's constraints
+	WhyUnreadable            // the coordinator cannot read the spec's constraints
+	WhyPrice                 // it costs more than the spec allows
+	WhyTooBig                // the task exceeds the whole worker
+	WhyBusy                  // the task would fit, but not now
 )
 
-var whyNames = [...]string{"fits", "draining", "executor", "type", "client", "labels", "price", "too_big", "busy"}
+var whyNames = [...]string{"fits", "draining", "executor", "type", "client", "labels", "constraints", "constraints_unreadable", "price", "too_big", "busy"}
 
 // String returns the stable code that users see.
 func (w Why) String() string { return whyNames[w] }
@@ -56,6 +63,17 @@ func Judge(s *job.Spec, need job.Resources, w *Worker) Why {
 		return WhyClient
 	case !carries(w.Cap.Labels, s.Labels):
 		return WhyLabels
+	}
+	if s.Constraints != "" {
+		switch w.fails(s.Constraints) {
+		case 0:
+		case unreadable:
+			return WhyUnreadable
+		default:
+			return WhyConstraint
+		}
+	}
+	switch {
 	case s.PriceMax > 0 && w.Cap.Price > s.PriceMax:
 		return WhyPrice
 	case !w.Cap.Total.Fits(need):
@@ -80,26 +98,4 @@ func carries(have, want []job.Pair) bool {
 		}
 	}
 	return true
-}
-
-// Count is how many workers got one judgement.
-type Count struct {
-	Why Why
-	N   int
-}
-
-// Tally judges all workers and returns how many there are of each judgement
-// that occurs, in the order of the constants.
-func Tally(s *job.Spec, need job.Resources, workers []Worker) []Count {
-	var n [len(whyNames)]int
-	for i := range workers {
-		n[Judge(s, need, &workers[i])]++
-	}
-	var out []Count
-	for why, count := range n {
-		if count > 0 {
-			out = append(out, Count{Why: Why(why), N: count})
-		}
-	}
-	return out
 }

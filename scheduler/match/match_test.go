@@ -85,15 +85,6 @@ func choose(s *job.Spec, ws []Worker, o Options, avoid ...string) (at int, ok bo
 	return at, v == Found
 }
 
-func TestTally(t *testing.T) {
-	ws := []Worker{sample("a"), sample("b"), sample("c"), sample("d")}
-	ws[0].FreeSlots, ws[2].Draining, ws[3].FreeSlots = 0, true, 0
-	got := fmt.Sprint(Tally(spec(), one, ws))
-	if got != "[{fits 1} {draining 1} {busy 2}]" {
-		t.Error(got)
-	}
-}
-
 func TestRanking(t *testing.T) {
 	tests := map[string]func(better, worse *Worker){
 		"more free":      func(b, w *Worker) { w.Free.CPU = 2000 },

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -362,7 +363,8 @@ func TestOwnersAreToldApart(t *testing.T) {
 	if len(placed) != 1 || placed[0] != second.ID {
 		t.Errorf("placed %v, want only %v", placed, second.ID)
 	}
-	if got := fmt.Sprint(Tally(first.Spec, first.Spec.Need, []Worker{w})); got != "[{client 1}]" {
+	e := Explain(first.Spec, first.Spec.Need, []*Worker{&w})
+	if got := e.Sentence(first.Spec, first.Spec.Need); !strings.Contains(got, "1 takes no jobs of this client") {
 		t.Error(got)
 	}
 }

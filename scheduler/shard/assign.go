@@ -17,9 +17,10 @@ const sampleSize = 32
 
 // placing is what a leader needs to give out places.
 type placing struct {
-	queue    *match.Queue // what waits
-	pool     match.Pool   // views of the attached workers
-	reserved []*reservation
+	queue       *match.Queue // what waits
+	pool        match.Pool   // views of the attached workers
+	reserved    []*reservation
+	constraints match.Constraints
 }
 
 // schedule books places for the tasks that come first, until no more fit.

@@ -91,6 +91,9 @@ type Config struct {
 	ID      uint64 // replica id
 	Self    string // this node's peer id
 	Params  Params
+	// Compile reads the constraint expressions of specs; nil reads none, and jobs
+	// with constraints fit nowhere.
+	Compile func(source string) (match.Constraint, error)
 
 	HardState []byte
 	Snapshot  []byte

@@ -280,6 +280,7 @@ func (r *Replica) followLeadership() {
 	case leads && (r.lead == nil || r.lead.term != st.GetTerm()):
 		r.stepDown()
 		r.lead = newLeading(st.GetTerm(), r.now.Mono)
+		r.lead.constraints.Compile = r.cfg.Compile
 		r.lead.movedAt = r.now.Mono
 		if st.GetTerm() <= foundingTerm {
 			r.lead.movedAt -= r.p.MoveAfter // a new network spreads its leaders at once

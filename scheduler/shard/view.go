@@ -1,11 +1,7 @@
 package shard
 
 import (
-	"fmt"
-	"slices"
-
 	"github.com/ciro-network/ciro/scheduler/job"
-	"github.com/ciro-network/ciro/scheduler/match"
 	"github.com/ciro-network/ciro/scheduler/work"
 )
 
@@ -14,6 +10,7 @@ type WorkerView struct {
 	Peer       string
 	Capability work.Capability
 	Free       job.Resources
+	FreeSlots  uint32
 	Draining   bool
 	Attempts   int // that stand with it in this shard
 }
@@ -31,7 +28,7 @@ func (r *Replica) Workers() []WorkerView {
 	out := make([]WorkerView, 0, len(r.lead.workers))
 	for _, w := range r.lead.workers {
 		out = append(out, WorkerView{
-			Peer: w.view.ID, Capability: w.view.Cap, Free: w.view.Free, Draining: w.view.Draining, Attempts: held[w.view.ID],
+			Peer: w.view.ID, Capability: w.view.Cap, Free: w.view.Free, FreeSlots: w.view.FreeSlots, Draining: w.view.Draining, Attempts: held[w.view.ID],
 		})
 	}
 	return out
@@ -75,54 +72,4 @@ func (r *Replica) Health() Health {
 		}
 	}
 	return h
-}
-
-// Waiting codes say what a non-terminal job waits for; stable.
-const (
-	WaitsWorker  = "no_worker"     // no worker that could ever run it is attached
-	WaitsBusy    = "workers_busy"  // those that could are full
-	WaitsBackoff = "backoff"       // a failed task pauses before its next attempt
-	WaitsTasks   = "tasks_running" // attempts are under way
-	WaitsBooking = "being_placed"  // a place is being booked
-)
-
-// Explain says what a job waits for: a stable code and a sentence. Only a
-// leader knows.
-func (r *Replica) Explain(j *job.Job) (code, sentence string) {
-	if r.lead == nil || j.State.Terminal() {
-		return "", ""
-	}
-	if busy := j.Count(job.Assigned) + j.Count(job.TaskRunning); busy > 0 {
-		return WaitsTasks, fmt.Sprintf("%d of %d tasks are with workers, %d wait", busy, j.Spec.Tasks, j.Count(job.Queued))
-	}
-	index := slices.IndexFunc(j.Tasks, func(t job.Task) bool { return t.State == job.Queued })
-	if index < 0 {
-		return WaitsTasks, "the gather task is with a worker"
-	}
-	wire := j.WireIndex(index)
-	if r.lead.bookings[ref{j.ID, wire}] != nil {
-		return WaitsBooking, "a place is being booked at a worker"
-	}
-	if left := j.Tasks[index].NotBefore - r.shardNow; left > 0 {
-		return WaitsBackoff, fmt.Sprintf("the next attempt of task %d starts in %d ms", wire, left)
-	}
-	table := make([]match.Worker, 0, len(r.lead.workers))
-	for _, w := range r.lead.workers {
-		table = append(table, w.view)
-	}
-	return explainTally(match.Tally(j.Spec, j.Need(wire), table), len(table))
-}
-
-func explainTally(counts []match.Count, workers int) (code, sentence string) {
-	if workers == 0 {
-		return WaitsWorker, "no worker is attached to the shard; start one with: ciro start --join ADDRESS"
-	}
-	code, sentence = WaitsWorker, fmt.Sprintf("%d workers are attached:", workers)
-	for _, c := range counts {
-		if c.Why == match.WhyBusy || c.Why == match.Fits {
-			code = WaitsBusy
-		}
-		sentence += fmt.Sprintf(" %d %s;", c.N, c.Why)
-	}
-	return code, sentence[:len(sentence)-1]
 }

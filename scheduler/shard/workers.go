@@ -63,7 +63,8 @@ func (r *Replica) attach(peer string, m work.Attach) {
 		w.view.ID, w.view.Score = peer, 0.5
 		l.enrol(w)
 	}
-	w.heard, w.view.Cap, w.view.Draining = r.now.Mono, m.Capability, m.Draining
+	w.heard, w.view.Draining = r.now.Mono, m.Draining
+	w.view.Offer(m.Capability, &l.constraints)
 	if w.boot != m.Boot {
 		w.boot, w.pending, w.slots = m.Boot, job.Resources{}, 0
 		for _, k := range sortedRefs(l.bookings) {
