@@ -330,6 +330,7 @@ func (a *applying) end(j *Job, to JobState, cause Cause, reason string) {
 // sweep lets deadlines pass and forgets what is due, in order of acceptance.
 func (a *applying) sweep() {
 	a.encoding.keepTail()
+	var gone []ID
 	for _, j := range a.order {
 		due := j.Due()
 		switch {
@@ -341,18 +342,11 @@ func (a *applying) sweep() {
 			}
 			delete(a.Jobs, j.ID)
 			a.Bytes -= j.size()
-			if len(a.Tombstones) < MaxTombstones {
-				a.Tombstones[j.ID] = a.Time + TombstoneLife.Milliseconds()
-			}
+			gone = append(gone, j.ID)
 		}
 	}
 	a.order = slices.DeleteFunc(a.order, func(j *Job) bool { return a.Jobs[j.ID] != j })
-	// any order: each entry is judged alone
-	for id, until := range a.Tombstones {
-		if a.Time > until {
-			delete(a.Tombstones, id)
-		}
-	}
+	a.bury(gone)
 }
 
 // KeptUntil returns the shard time until which a terminal job is kept.

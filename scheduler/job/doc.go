@@ -72,8 +72,10 @@
 // Commands carry shard time in unix milliseconds; Apply uses the larger of the
 // state's and the command's, so shard time never runs backwards. Back-off,
 // deadlines and retention are shard times. Terminal jobs stay until notAfter +
-// 10 min, then leave a tombstone for seven days, so that a replayed offer is
-// answered "expired" and never runs twice.
+// 10 min, so what is forgotten has an offer that has expired, and a replay of it
+// is answered "expired" and never runs twice. For seven days a tombstone tells who
+// asks that there was such a job; when there are more than MaxTombstones the
+// oldest go early, which costs no promise.
 //
 // # Encoding
 //

@@ -276,6 +276,7 @@ type State struct {
 	Noops      uint64 // commands that no longer matched
 	Anchoring  Anchoring
 	order      []*Job   // Jobs in the order of their acceptance
+	graves     []ID     // Tombstones, the oldest first; nil: to be made
 	encoding   *Encoder // nil, or the pieces of an earlier moment that are still to be written
 }
 
