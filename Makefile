@@ -30,6 +30,8 @@ sim: ## simulate: SEEDS=500 campaigns of the cores under faults
 	go test ./scheduler/sim -run TestCampaign -count=1 -v -seeds $(SEEDS)
 sim-scale: ## simulate NODES=1000 nodes for MINUTES=2 under RATE=20 jobs a second
 	go test ./scheduler/sim -run TestScale -count=1 -v -timeout 60m -nodes $(NODES) -rate $(RATE) -minutes $(MINUTES)
+endurance: ## take a million jobs through one shard, with compaction and retention
+	go test ./scheduler/shard -run TestEndurance -count=1 -v -timeout 60m -jobs 1000000 -rate 50
 fuzz: ## run every fuzz target for FUZZTIME
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
 	  echo "$$p $$f"; go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) || exit 1; done; done
