@@ -99,6 +99,14 @@ func (d *directory) members(connected bool) map[peer.ID]member {
 	return out
 }
 
+// coordinates says whether a connected node is known to be a coordinator.
+func (d *directory) coordinates(p peer.ID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m := d.nodes[p]
+	return m.connected && m.is(roleCoordinator)
+}
+
 // coordinators returns the connected nodes with that role, sorted.
 func (d *directory) coordinators() []string {
 	var out []string

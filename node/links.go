@@ -59,7 +59,12 @@ func (l *links) send(x *p2p.Exchange, to string, m proto.Message) {
 	}
 }
 
+// onRaft takes what only coordinators say: they are trusted not to lie, others
+// are not heard.
 func (l *links) onRaft(from peer.ID, data []byte) {
+	if !l.n.dir.coordinates(from) {
+		return
+	}
 	b := &meshpb.RaftBatch{}
 	if proto.Unmarshal(data, b) != nil {
 		return
@@ -81,6 +86,9 @@ func (l *links) onWork(from peer.ID, data []byte) {
 	}
 	switch m.(type) {
 	case work.Book, work.Assign, work.Ack, work.Stop, work.Release:
+		if !l.n.dir.coordinates(from) {
+			return // a worker that knows no leader would take anybody for one
+		}
 		l.n.engine.offer(input{worker: worker.Message{Shard: w.Shard, From: from.String(), Msg: m}})
 	default:
 		l.n.engine.offer(input{shard: w.Shard, event: shard.Heard{From: from.String(), Msg: m}})

@@ -46,7 +46,7 @@ func compile(source string) (match.Constraint, error) {
 // a dismissal only for replica ids up to the one that it names.
 func (n *Node) onGroup(from peer.ID, data []byte) {
 	m := &meshpb.Group{}
-	if proto.Unmarshal(data, m) != nil || m.Shard >= n.net.gen.Shards {
+	if proto.Unmarshal(data, m) != nil || m.Shard >= n.net.gen.Shards || !n.dir.coordinates(from) {
 		return
 	}
 	n.engine.offer(input{do: func(e *engine) {
@@ -60,7 +60,7 @@ func (n *Node) onGroup(from peer.ID, data []byte) {
 		case meshpb.Group_INVITE_REFUSED:
 			e.stepReplica(m.Shard, shard.InviteRefused{Peer: from.String(), ID: m.Id})
 		case meshpb.Group_DISMISS:
-			if r := e.replicas[m.Shard]; r != nil && r.ID() <= m.Id && n.dir.members(true)[from].is(roleCoordinator) {
+			if r := e.replicas[m.Shard]; r != nil && r.ID() <= m.Id {
 				e.remove(m.Shard, m.Id)
 			}
 		}

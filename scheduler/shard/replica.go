@@ -129,7 +129,7 @@ func (r *Replica) handle(ev Event) {
 	case Probed:
 		r.probed(ev)
 	case InviteRefused:
-		if r.lead != nil {
+		if r.lead != nil && r.state.Members[ev.ID].Peer == ev.Peer { // nobody speaks for another's replica
 			r.lead.lost[ev.ID] = true
 		}
 	case HandOver:
@@ -139,11 +139,20 @@ func (r *Replica) handle(ev Event) {
 	}
 }
 
+// betweenReplicas are the messages that replicas send each other. Raft knows
+// others, which only a replica's own owner may give it (some end in a panic when
+// they come from outside), and forwards proposals and reads, which this package
+// does not: who is not the leader says so.
+var betweenReplicas = map[raftpb.MessageType]bool{
+	raftpb.MsgApp: true, raftpb.MsgAppResp: true, raftpb.MsgVote: true, raftpb.MsgVoteResp: true, raftpb.MsgPreVote: true,
+	raftpb.MsgPreVoteResp: true, raftpb.MsgHeartbeat: true, raftpb.MsgHeartbeatResp: true, raftpb.MsgSnap: true, raftpb.MsgTimeoutNow: true,
+}
+
 // received steps a Raft message. It must be meant for this very replica and
 // come from the node that holds the sending one.
 func (r *Replica) received(ev Received) {
 	m := &raftpb.Message{}
-	if proto.Unmarshal(ev.Data, m) != nil || m.GetTo() != r.cfg.ID || raft.IsLocalMsg(m.GetType()) {
+	if proto.Unmarshal(ev.Data, m) != nil || m.GetTo() != r.cfg.ID || !betweenReplicas[m.GetType()] {
 		return
 	}
 	from := m.GetFrom()

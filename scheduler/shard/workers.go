@@ -17,6 +17,9 @@ func (r *Replica) heard(ev Heard) {
 		r.attach(ev.From, m)
 		return
 	case work.Report:
+		if w := l.worker(ev.From); w != nil {
+			w.heard = r.now.Mono // a report is a sign of life like any other word
+		}
 		if l.ready {
 			r.report(ev.From, m)
 		}

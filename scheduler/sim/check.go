@@ -81,6 +81,7 @@ func (o *oracle) crashed(n *node) {
 		if leads && len(h.led.Voters) >= 3 && l.down == nil {
 			complete := o.w.now-h.ledAt > stableFor && h.rep.Health().Live == len(h.led.Voters)
 			l.down = &interruption{o.w.now, calm && complete, o.w.ills}
+			l.mute = &interruption{o.w.now, calm && complete, o.w.ills}
 		}
 		lead := o.w.leader(uint32(s))
 		steady := !leads && lead != nil && o.w.now-lead.ledAt > steadyFor

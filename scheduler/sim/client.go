@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/ciro-network/ciro/scheduler/job"
@@ -19,6 +21,7 @@ const answerBound = 3 * time.Second
 type client struct {
 	w      *world
 	jobs   []*errand
+	byID   map[job.ID]*errand
 	tokens map[uint64]*request
 	next   uint64
 	ended  int // of jobs, from the first on, that need no more looking at
@@ -37,18 +40,26 @@ type errand struct {
 	asking   uint64        // the token that is waited for; 0: none
 	repeats  int           // submissions to make after the acceptance
 	done     bool          // nothing more to ask
+	at       time.Duration // of the first submission
+	known    job.ID        // as which it was accepted
+	asked    bool          // submitted at least once
+	deeds    []*Deed
 }
 
 // request is one question that a replica was given.
 type request struct {
-	errand *errand
-	kind   askKind
-	door   *node
-	to     *host
-	floor  uint64 // Read: the state must have been applied up to here
-	given  time.Duration
-	stood  time.Duration // how long the node was paused by then
-	over   bool
+	errand    *errand
+	kind      askKind
+	door      *node
+	to        *host
+	floor     uint64 // Read: the state must have been applied up to here
+	given     time.Duration
+	stood     time.Duration // how long the node was paused by then
+	over      bool
+	deed      *Deed
+	sawIndex  uint64 // Read: the errand's job in the leader's state
+	sawState  job.JobState
+	forgotten bool // it may be gone from there
 }
 
 type askKind uint8
@@ -61,36 +72,48 @@ const (
 	askOverheard // a submission that came by gossip: nobody waits for the answer
 )
 
+// String names the operation.
+func (k askKind) String() string {
+	return [...]string{"submit", "cancel", "read", "retry", "overheard"}[k]
+}
+
 func newClient(w *world) *client {
-	c := &client{w: w, tokens: map[uint64]*request{}}
-	for range w.cfg.Jobs {
-		c.jobs = append(c.jobs, c.draw())
+	c := &client{w: w, byID: map[job.ID]*errand{}, tokens: map[uint64]*request{}}
+	for i := range w.cfg.Jobs {
+		if w.cfg.Only == nil || slices.Contains(w.cfg.Only, i) {
+			e := c.draw(rand.New(rand.NewPCG(w.cfg.Seed, 0x10b<<32|uint64(i))))
+			c.jobs = append(c.jobs, e)
+			c.byID[e.id] = e
+		}
 	}
 	return c
 }
 
-// draw makes one random job.
-func (c *client) draw() *errand {
+// draw makes one random job. It has its own source, so that leaving out others
+// does not change it.
+func (c *client) draw(rng *rand.Rand) *errand {
 	w := c.w
+	chance := func(p float64) bool { return rng.Float64() < p }
 	spec := &job.Spec{
-		Name: "job", Type: "custom", Executor: "wasm", Module: "module", Tasks: 1 + uint32(w.rng.IntN(4)),
-		Priority: uint8(1 + w.rng.IntN(10)), Need: job.Resources{CPU: 500, Memory: 1 << 29, Disk: 1 << 29},
+		Name: "job", Type: "custom", Executor: "wasm", Module: "module", Tasks: 1 + uint32(rng.IntN(4)),
+		Priority: uint8(1 + rng.IntN(10)), Need: job.Resources{CPU: 500, Memory: 1 << 29, Disk: 1 << 29},
 		Policy: job.Policy{
-			Timeout: time.Minute, Retries: uint32(w.rng.IntN(4)), RetryOn: retryOn(w.chance(0.7)), KeepGoing: w.chance(0.2),
+			Timeout: time.Minute, Retries: uint32(rng.IntN(4)), RetryOn: retryOn(chance(0.7)), KeepGoing: chance(0.2),
 		},
 	}
-	if w.chance(0.3) {
+	if chance(0.3) {
 		spec.Gather = &job.Gather{}
 	}
-	if w.chance(0.05) {
+	if chance(0.05) {
 		spec.Policy.Deadline = 6 * time.Second
 	}
-	e := c.errand(spec, 2*time.Hour)
-	e.repeats = max(0, w.rng.IntN(4)-1)
-	if w.chance(0.12) {
+	e := c.errand(spec, 2*time.Hour, rng)
+	e.repeats = max(0, rng.IntN(4)-1)
+	if chance(0.12) {
 		e.cancel = 1
 	}
-	e.retry = w.chance(0.5)
+	e.retry = chance(0.5)
+	e.at = 500*time.Millisecond + time.Duration(rng.Int64N(int64(max(500*time.Millisecond, w.cfg.Duration*3/4-500*time.Millisecond))))
 	return e
 }
 
@@ -106,7 +129,7 @@ func retryOn(all bool) job.Classes {
 func (c *client) begin() {
 	w := c.w
 	for _, e := range c.jobs {
-		w.later(w.between(500*time.Millisecond, max(time.Second, w.cfg.Duration*3/4)), func() { c.ask(e, askSubmit) })
+		w.later(e.at, func() { c.ask(e, askSubmit) })
 	}
 	if w.cfg.Rate > 0 {
 		w.later(3*time.Second, c.stream)
@@ -117,7 +140,9 @@ func (c *client) begin() {
 // look reads a random shard now and then.
 func (c *client) look() {
 	w := c.w
-	c.ask(&errand{shard: uint32(w.rng.IntN(w.cfg.Shards)), accepted: true}, askRead)
+	if len(c.jobs) > 0 {
+		c.ask(c.jobs[w.rng.IntN(len(c.jobs))], askRead)
+	}
 	if !w.healed {
 		w.later(w.between(300*time.Millisecond, time.Second), c.look)
 	}
@@ -130,8 +155,16 @@ func (c *client) ask(e *errand, kind askKind) {
 	door := w.nodes[w.rng.IntN(len(w.nodes))]
 	c.next++
 	token := c.next
-	e.asking = token
+	deed := &Deed{Kind: kind.String(), Call: w.now}
+	e.deeds = append(e.deeds, deed)
+	if kind == askSubmit {
+		if w.cfg.Mutation == NoDedupe && e.asked {
+			e = c.anew(e)
+		}
+		e.asked = true
+	}
 	if kind != askRead {
+		e.asking = token
 		w.later(patience, func() {
 			if e.asking == token {
 				c.ask(e, kind)
@@ -154,7 +187,7 @@ func (c *client) ask(e *errand, kind askKind) {
 		if h == nil || c.tokens[token] != nil {
 			return
 		}
-		c.tokens[token] = &request{errand: e, kind: kind, door: door, to: h, floor: floor, given: w.now}
+		c.tokens[token] = &request{errand: e, kind: kind, door: door, to: h, floor: floor, given: w.now, deed: deed}
 		c.give(token, h)
 		c.watch(token)
 	})
@@ -170,6 +203,10 @@ func (c *client) give(token uint64, h *host) {
 	case askRetry:
 		h.step(shard.Retry{Token: token, Job: r.errand.id, Task: job.AllTasks, Round: 2})
 	case askRead:
+		if c.w.cfg.Mutation == StaleRead {
+			c.replied(h, shard.Reply{Token: token})
+			return
+		}
 		h.step(shard.Read{Token: token})
 	}
 }
@@ -180,8 +217,10 @@ func (c *client) watch(token uint64) {
 	w := c.w
 	r := c.tokens[token]
 	w.soon(r.to.n, answerBound, func() {
+		n := r.to.n
 		late := w.now-r.given > answerBound+10*time.Millisecond // it was paused meanwhile
-		if !r.over && r.to.alive() && !late && !r.to.syncing {
+		slow := n.slow > 0 || n.slowEnd > r.given               // the promise is for disks that sync within 50 ms
+		if !r.over && r.to.alive() && !late && !slow && !r.to.syncing {
 			w.violate("G7", "%s shard %d has not answered a request (kind %d) within %v", r.to.n.name, r.to.shard, r.kind, answerBound)
 		}
 	})
@@ -203,6 +242,10 @@ func (c *client) replied(h *host, a shard.Reply) {
 	w.note("reply", h.n.index, int(r.kind), []byte(a.Answer.Reason))
 	switch {
 	case r.kind == askRead && a.Answer.Reason == "":
+		r.forgotten = w.oracle.mayForget(w.oracle.shards[r.errand.shard], r.errand.id)
+		if j := h.rep.State().Jobs[r.errand.id]; j != nil {
+			r.sawIndex, r.sawState = j.Index, j.State
+		}
 		if at := h.rep.State().Index; at < r.floor {
 			w.violate("read", "%s shard %d answers a read at index %d; %d was acknowledged before it", h.n.name, h.shard, at, r.floor)
 		}
@@ -218,6 +261,7 @@ func (c *client) replied(h *host, a shard.Reply) {
 // hear is the client's end of an answer.
 func (c *client) hear(r *request, a shard.Reply) {
 	w, e := c.w, r.errand
+	r.deed.learn(r, a.Answer, w.now)
 	if e.asking != a.Token || r.kind == askRead {
 		return
 	}
@@ -259,4 +303,18 @@ func (c *client) accepted(e *errand, a shard.Answer) {
 	default:
 		e.done = true
 	}
+}
+
+// anew is the planted bug noDedupe: the door signs the client's job once more.
+func (c *client) anew(e *errand) *errand {
+	o, err := job.DecodeOffer(e.offer)
+	if err != nil {
+		return e
+	}
+	o.Nonce[0]++
+	twin := *e
+	twin.id, twin.offer = o.ID(), o.Encode()
+	twin.shard = twin.id.Shard(uint32(c.w.cfg.Shards))
+	c.byID[twin.id] = &twin
+	return &twin
 }

@@ -22,7 +22,7 @@ type shardDisk struct {
 	id          uint64 // of the replica that is held; 0: none
 	incarnation uint64 // as answered to the last probe; 0: none
 	tomb        uint64 // no replica up to this id is ever held again
-	log         logDisk
+	log         *logDisk
 }
 
 // logDisk holds what Persist actions wrote.

@@ -12,13 +12,46 @@
 // repeat with the same id when no answer comes, submit again after the
 // acceptance, cancel some, and read. Guests run for random times and end in all
 // the ways in which guests end. From the third second on faults happen one after
-// another: crashes with a restart, of one node or of most, now and then with the
-// loss of a disk; partitions into halves, of one node, in one direction;
-// standstills. At Config.Duration everything is healed, and the run ends when
+// another (below). At Config.Duration everything is healed, and the run ends when
 // every job has ended and every client has its answer.
 //
-// A disk is lost only where the promises allow it: every group is complete and
-// has been so for two seconds, and at most once in a run.
+// # Faults
+//
+// What goes wrong is a script, a list of Fault: drawn from the seed (Plan), or
+// given (ParseScript). Help describes each of Kinds:
+//
+//   - the network: halves, majority ring, bridge, one way, flapping, swizzle,
+//     single nodes cut off, slow links, loss, duplicates, reordering;
+//   - nodes: crashes that lose what was not synced, of one or of most, standstills
+//     longer than every timeout, slow disks, full disks, clean leaves, churn, clocks
+//     that jump and drift, leaves and crashes while a group is being changed;
+//   - people: workers that lie, and peers that replay and flood.
+//
+// A disk is lost for good only where promise G1 allows it: every group has been
+// complete for two seconds and every voter still has its state.
+//
+// A liar is a worker: it says what it likes about its own attempts and those of
+// others. What it says of its own counts, since results are not verified; what it
+// says of others' must not. A hostile node is no coordinator. Shells take Raft
+// messages and a leader's words to workers from coordinators only, who may crash
+// but do not lie; everything else that anybody may say reaches the cores.
+//
+// # Scripts and replay files
+//
+// A line of a script is a time, a kind, and what the kind needs: nodes (n3), for=
+// (how long), by= and rate=, wipe. Lines that begin with the name of a setting
+// (seed, nodes, shards, jobs, only, duration, minDelay, maxDelay, loss, duplicate,
+// mutation) set that; "expect" names the rule and the hash of the run that wrote
+// the file.
+//
+//	seed 17
+//	nodes 5
+//	3.2s halves n1 n4 for=2s
+//	4s crash n0 for=1.5s wipe
+//	5.1s slowdisk n2 for=3s by=400ms
+//
+// Shrink makes the least file that still breaks a rule. Files of bugs that were
+// found and mended are in testdata and are played by a test.
 //
 // # The shell
 //
@@ -67,11 +100,18 @@
 //     ones; an accepted job is never gone.
 //   - G2: one assignment per (job, task, attempt); a worker never gets one that
 //     is not in the log.
-//   - G4: one accepted result per task until its outputs are lost, and it comes
-//     from the very run that was assigned; a leader acknowledges only what the
-//     log accepted.
+//   - G4: one accepted result per task until its outputs are lost, and it is what
+//     the worker has said to whom the attempt was assigned; a leader acknowledges
+//     only what the log accepted; a gather task comes when all tasks are done.
 //   - G7: a request to a replica that runs is answered within three seconds,
 //     once.
+//   - Raft's promises, held against the disks: what is committed is on the disks
+//     of a majority; what is acknowledged is stored; a vote is stored, the only one
+//     of its term, and given to a log that has all that the voter had; a replica id
+//     never comes back without its state.
+//   - Nobody's attempts lapse before their leader has listened for a whole lease.
+//     Nothing stands in the log that nobody wanted: a job without a client, an
+//     assignment without a booking that this term's leader has heard of.
 //   - Moves are legal, attempts and fences grow, a term has one leader, reads see
 //     what was acknowledged before them, and no worker promises what it has not
 //     (worker.Check).
@@ -80,13 +120,16 @@
 // in turn: equal indexes have equal states, which are what the log makes, and a
 // leader can say of every job what it waits for.
 // At the end (G8) every accepted job has ended, at most 90 s after the last
-// fault. G5 and G6 are measured: Samples.
+// fault, and what clients saw of each job (acceptances, cancellations, reads, with
+// answers that never came) must fit into one order (Linearizable, by porcupine).
+// G5 and G6 are measured: Samples.
 //
 // # Mutations
 //
 // A check that cannot fail is worth nothing, so Config.Mutation plants a bug
-// around the unchanged cores, in the shell, the disk or the network. Each of
-// Mutations is found within 500 seeds; a test proves it.
+// around the unchanged cores: in messages, on disks, in how a core is stepped or
+// in its state. Each of Mutations is found within 500 seeds of Campaign, by a rule;
+// a test proves it.
 //
 // # Scale
 //
@@ -97,6 +140,7 @@
 //
 // # Limits
 //
-// Workers do not lie, but for mutations. Streams keep no order and lose single
-// messages, which is harsher than what the mesh runs on.
+// Streams keep no order and lose single messages, which is harsher than what the
+// mesh runs on. Whoever is admitted as a coordinator is taken to keep to the
+// protocol.
 package sim

@@ -1,8 +1,10 @@
 package sim
 
 import (
-	"slices"
 	"time"
+
+	"github.com/ciro-network/ciro/scheduler/shard"
+	"github.com/ciro-network/ciro/scheduler/worker"
 )
 
 // stableFor is how long a group must have been complete before a disk of it may
@@ -13,76 +15,106 @@ const stableFor = 2 * time.Second
 // workers holds: workers that could not attach at once try again in that time.
 const steadyFor = 6 * time.Second
 
-// fault lets one thing go wrong and plans the next, until the world is healed.
-func (w *world) fault() {
-	if w.healed {
-		return
-	}
-	f := w.cfg.Faults
-	kinds := []func(){}
-	if f.Crashes {
-		kinds = append(kinds, w.crashOne, w.crashOne)
-	}
-	if f.Partitions {
-		kinds = append(kinds, w.partition)
-	}
-	if f.Pauses {
-		kinds = append(kinds, w.pauseOne)
-	}
-	if len(kinds) == 0 {
-		return
-	}
-	kinds[w.rng.IntN(len(kinds))]()
-	w.later(w.between(f.Gap, 6*f.Gap), w.fault)
-}
+// leaveTakes is how long a clean leave waits for hand-overs.
+const leaveTakes = 300 * time.Millisecond
 
-func (w *world) anyUp() *node {
-	n := w.nodes[w.rng.IntN(len(w.nodes))]
-	if !n.up {
-		return nil
-	}
-	return n
-}
-
-// crashOne crashes a node that comes back, now and then all that lead
-// something, so that whole groups go down together.
-func (w *world) crashOne() {
-	n := w.anyUp()
-	if n == nil {
-		return
-	}
-	if w.chance(0.1) {
-		for _, m := range w.nodes {
-			if m.up && w.chance(0.6) {
-				w.crash(m, false)
+// plague lets everything of the script happen in its time.
+func (w *world) plague() {
+	for _, f := range w.cfg.Script {
+		w.later(f.At-w.now, func() {
+			if w.healed {
+				return
 			}
-		}
-		return
+			w.printf("fault: %v", f)
+			w.note("fault", int(f.At), len(f.Nodes), []byte(f.Kind))
+			w.ills++
+			if nemeses[f.Kind].start(w, f) {
+				w.fault(f.Kind)
+			}
+		})
 	}
-	wiped := w.chance(0.3) && (w.report.Wiped == 0 || w.cfg.Mutation == VoteAfterLostState) && w.mayWipe(n)
-	w.crash(n, wiped)
 }
 
-func (w *world) crash(n *node, wiped bool) {
-	n.crash(wiped)
-	w.later(w.between(300*time.Millisecond, 6*time.Second), n.start)
+// fault counts a fault that happened, effect what it did.
+func (w *world) fault(kind string) {
+	if w.report.Faults == nil {
+		w.report.Faults = map[string]uint64{}
+	}
+	w.report.Faults[kind]++
 }
 
-// calm says whether nothing is amiss but, perhaps, one node.
-func (w *world) calm(but *node) bool {
-	for i, n := range w.nodes {
-		if n != but && (!n.up || n.paused > w.now) || w.blocked != nil && slices.Contains(w.blocked[i], true) {
+func (w *world) effect(what string) {
+	if w.report.Effects == nil {
+		w.report.Effects = map[string]uint64{}
+	}
+	w.report.Effects[what]++
+}
+
+// onNodes makes a start of a fault that lasts on the nodes named.
+func onNodes(begin func(n *node, f Fault), end func(n *node)) func(*world, Fault) bool {
+	return func(w *world, f Fault) bool {
+		for _, i := range f.Nodes {
+			begin(w.nodes[i], f)
+		}
+		w.ail(&ailment{f: f, end: func() {
+			for _, i := range f.Nodes {
+				end(w.nodes[i])
+			}
+		}})
+		return true
+	}
+}
+
+func (w *world) startCrash(f Fault) bool {
+	hit := false
+	for _, i := range f.Nodes {
+		if n := w.nodes[i]; n.up {
+			hit = true
+			w.crash(n, f.For, f.Wipe)
+		}
+	}
+	return hit
+}
+
+// crash crashes a node that comes back after a while, without its disk if that
+// is wanted and allowed.
+func (w *world) crash(n *node, d time.Duration, wipe bool) {
+	n.crash(w.wipes(n, wipe))
+	w.later(d, n.start)
+}
+
+// wipes says whether a disk is lost that is meant to be.
+func (w *world) wipes(n *node, wanted bool) bool {
+	if !wanted || !w.mayWipe(n) {
+		return false
+	}
+	w.fault("wipe")
+	return true
+}
+
+// mayWipe says whether every group survives the loss of this node's disk: it has
+// three voters or more and has been complete for a while, and every voter still
+// has its state. (A planted bug wants only the first.)
+func (w *world) mayWipe(n *node) bool {
+	for s := range w.cfg.Shards {
+		h := w.leader(uint32(s))
+		if h == nil || w.now-h.ledAt < stableFor || len(h.led.Learners) > 0 || len(h.led.Voters) < 3 || h.rep.Health().Live < len(h.led.Voters) {
+			return false
+		}
+		if !w.oracle.intact(uint32(s)) && w.cfg.Mutation != VoteAfterLostState {
 			return false
 		}
 	}
 	return true
 }
 
-// mayWipe says whether every group survives the loss of this node's disk.
-func (w *world) mayWipe(n *node) bool {
-	for s := range w.cfg.Shards {
-		h := w.leader(uint32(s))
-		if h == nil || w.now-h.ledAt < stableFor || len(h.led.Learners) > 0 || len(h.led.Voters) < 3 || h.rep.Health().Live < len(h.led.Voters) {
+// calm says whether nothing is amiss but, perhaps, one node.
+func (w *world) calm(but *node) bool {
+	if len(w.ails) > 0 {
+		return false
+	}
+	for _, n := range w.nodes {
+		if n != but && (!n.up || n.paused > w.now) {
 			return false
 		}
 	}
@@ -100,61 +132,149 @@ func (w *world) leader(s uint32) *host {
 	return best
 }
 
-// partition cuts the network for a while: into halves, a single node off, or
-// one direction only.
-func (w *world) partition() {
-	w.report.Partitions++
-	w.ills++
-	side := make([]bool, len(w.nodes))
-	if w.chance(0.5) {
-		for i := range side {
-			side[i] = w.chance(0.5)
+// startPause stops the clocks and ears of nodes for a while.
+func (w *world) startPause(f Fault) bool {
+	hit := false
+	for _, i := range f.Nodes {
+		n := w.nodes[i]
+		if !n.up || n.paused > w.now {
+			continue
 		}
-	} else {
-		side[w.rng.IntN(len(side))] = true
-	}
-	oneWay := w.chance(0.3)
-	for i := range side {
-		for j := range side {
-			w.blocked[i][j] = side[i] != side[j] && (!oneWay || side[i])
+		hit = true
+		n.paused = w.now + f.For
+		if f.For > longest {
+			w.effect("pauses over every timeout")
 		}
 	}
-	w.note("partition", 0, 0, nil)
-	w.printf("partition %v one way %v", side, oneWay)
-	w.later(w.between(500*time.Millisecond, 5*time.Second), w.join)
+	return hit
 }
 
-func (w *world) join() {
-	for i := range w.blocked {
-		clear(w.blocked[i])
+// longest is the longest timeout of a shard or a worker here: CatchUp of params.
+const longest = 10 * time.Second
+
+func (w *world) startJump(f Fault) bool {
+	for _, i := range f.Nodes {
+		w.nodes[i].skew += f.By.Milliseconds()
 	}
-	w.printf("the network is whole")
+	return true
 }
 
-// pauseOne stops a node's clock and ears for a while.
-func (w *world) pauseOne() {
-	n := w.anyUp()
-	if n == nil {
-		return
+func (w *world) startDrift(f Fault) bool {
+	for _, i := range f.Nodes {
+		w.nodes[i].pace(f.Rate)
 	}
-	w.report.Pauses++
-	w.ills++
-	d := w.between(200*time.Millisecond, 3*time.Second)
-	if w.chance(0.2) {
-		d = w.between(3*time.Second, 7*time.Second)
-	}
-	n.paused = w.now + d
-	w.note("pause", n.index, int(d), nil)
-	w.printf("%s pauses for %v", n.name, d)
+	w.ail(&ailment{f: f, end: func() {
+		for _, i := range f.Nodes {
+			w.nodes[i].pace(1)
+		}
+	}})
+	return f.Rate != 1
 }
 
-// heal ends all faults.
+// startChurn lets nodes leave, crash and come back at a rate.
+func (w *world) startChurn(f Fault) bool {
+	a := &ailment{f: f}
+	w.ail(a)
+	mean := time.Duration(float64(time.Hour) / (max(f.Rate, 1e-6) * float64(len(w.nodes))))
+	var next func()
+	next = func() {
+		if a.over {
+			return
+		}
+		if n := w.nodes[w.rng.IntN(len(w.nodes))]; n.up {
+			w.effect("churned")
+			back := w.between(500*time.Millisecond, 6*time.Second)
+			if w.chance(0.5) {
+				w.leave(n, back, w.chance(0.5))
+			} else {
+				w.crash(n, back, w.chance(0.5))
+			}
+		}
+		w.later(time.Duration(w.rng.ExpFloat64()*float64(mean)), next)
+	}
+	w.later(time.Duration(w.rng.ExpFloat64()*float64(mean)), next)
+	return true
+}
+
+func (w *world) startLeave(f Fault) bool {
+	hit := false
+	for _, i := range f.Nodes {
+		if n := w.nodes[i]; n.up {
+			hit = true
+			w.leave(n, f.For, f.Wipe)
+		}
+	}
+	return hit
+}
+
+// leave lets a node leave cleanly: it hands over and back, then stops.
+func (w *world) leave(n *node, d time.Duration, wipe bool) {
+	for _, h := range n.hosts {
+		if h != nil {
+			h.step(shard.HandOver{})
+		}
+	}
+	if n.up {
+		n.stepWorker(worker.HandBack{})
+	}
+	w.soon(n, leaveTakes, func() {
+		n.stop(w.wipes(n, wipe))
+		w.later(d, n.start)
+	})
+}
+
+// startMixed takes a node away for so long that it is replaced, and while a
+// group is being changed hits others: the one that leads it, a learner, or one
+// named.
+func (w *world) startMixed(f Fault) bool {
+	first := w.nodes[f.Nodes[0]]
+	if !first.up {
+		return false
+	}
+	w.leave(first, f.For, f.Wipe)
+	a := &ailment{f: f}
+	w.ail(a)
+	left := f.Nodes[1:]
+	var look func()
+	look = func() {
+		if a.over || len(left) == 0 {
+			return
+		}
+		if n := w.changing(w.nodes[left[0]]); n != nil && n.up {
+			left = left[1:]
+			w.effect("hit while a group changed")
+			if w.chance(0.5) {
+				w.leave(n, w.between(200*time.Millisecond, 3*time.Second), false)
+			} else {
+				w.crash(n, w.between(200*time.Millisecond, 3*time.Second), false)
+			}
+		}
+		w.later(w.between(20*time.Millisecond, 200*time.Millisecond), look)
+	}
+	w.later(time.Second, look)
+	return true
+}
+
+// changing returns a node to hit if some group is being changed, else nil.
+func (w *world) changing(other *node) *node {
+	for s := range w.cfg.Shards {
+		h := w.leader(uint32(s))
+		if h == nil || len(h.led.Learners) == 0 {
+			continue
+		}
+		return []*node{h.n, w.byName(h.led.Learners[0]), other}[w.rng.IntN(3)]
+	}
+	return nil
+}
+
+// heal ends all faults; a node that stands still does so to its own end.
 func (w *world) heal() {
 	w.healed = true
-	w.join()
+	for len(w.ails) > 0 {
+		w.cure(w.ails[0])
+	}
 	w.printf("healed")
 	for _, n := range w.nodes {
-		n.paused = min(n.paused, w.now)
 		if !n.up {
 			n.start()
 		}

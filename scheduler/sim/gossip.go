@@ -107,7 +107,7 @@ func (w *world) spread(from, to *node, subscribers int) (time.Duration, bool) {
 		d += w.latency(from, to)
 	}
 	for range gossipTries {
-		if w.healed || !w.chance(w.cfg.Faults.Loss) {
+		if !w.chance(w.loss()) {
 			return d, true
 		}
 		d += w.between(0, gossipBeat) + 2*w.latency(from, to)
@@ -178,7 +178,7 @@ func (n *node) look() {
 func (n *node) candidates() []string {
 	var out []string
 	for i, at := range n.seen {
-		if m := n.peers[i]; at > 0 && n.w.now-at < presence && !m.bystander {
+		if m := n.peers[i]; at > 0 && n.w.now-at < presence && !m.bystander && !m.outsider {
 			out = append(out, m.name)
 		}
 	}

@@ -19,11 +19,17 @@ type host struct {
 	led      shard.Led
 	ledAt    time.Duration
 	tickAt   time.Duration
-	commit   uint64            // as told to the oracle
-	seen     map[uint64][]byte // entries beyond commit, as the replica believes them stored
+	commit   uint64                   // as told to the oracle
+	seen     map[uint64][]byte        // entries beyond commit, as the replica believes them stored
+	heard    map[string]time.Duration // attached workers, on the node's clock
+	stepped  time.Duration            // last, on the node's clock
+	gapEnd   time.Duration            // end of the last time in which it did not listen
 
 	anchoring bool // a batch is on its way to the anchor
 }
+
+// maxInbox bounds what waits for a replica.
+const maxInbox = 8192
 
 // open makes the replica of a shard from what is on disk.
 func (n *node) open(s uint32) {
@@ -35,7 +41,12 @@ func (n *node) open(s uint32) {
 		w.violate("restart", "%s shard %d: %v", n.name, s, err)
 		return
 	}
-	h := &host{n: n, shard: s, rep: rep, seen: map[uint64][]byte{}, commit: max(commit(d.log.hard), d.log.index)}
+	if held := w.oracle.shards[s].holds[d.id]; held > d.log.index+uint64(len(d.log.entries)) {
+		w.violate("identity", "%s shard %d comes back as replica %d without the committed entry %d, which that had stored", n.name, s, d.id, held)
+	}
+	h := &host{n: n, shard: s, rep: rep, seen: map[uint64][]byte{}, commit: max(commit(d.log.hard), d.log.index),
+		heard: map[string]time.Duration{}, stepped: n.mono()}
+	w.oracle.shards[s].logs[d.id] = d.log
 	for i, e := range d.log.entries {
 		if at := d.log.index + 1 + uint64(i); at > h.commit {
 			h.seen[at] = e
@@ -51,14 +62,43 @@ func (n *node) open(s uint32) {
 // close stops a replica for good: no id up to tomb is held again.
 func (n *node) close(s uint32, tomb uint64) {
 	d := &n.disk.shards[s]
-	d.tomb, d.id, d.incarnation, d.log = max(d.tomb, tomb), 0, 0, logDisk{}
+	d.tomb, d.id, d.incarnation, d.log = max(d.tomb, tomb), 0, 0, nil
 	n.hosts[s] = nil
 	n.w.members[s] = slices.DeleteFunc(n.w.members[s], func(m *node) bool { return m == n })
 }
 
 func (n *node) moment() shard.Now {
-	return shard.Now{Mono: n.w.now, Wall: epoch + n.w.now.Milliseconds() + n.skew}
+	mono := n.mono()
+	return shard.Now{Mono: mono, Wall: epoch + mono.Milliseconds() + n.skew}
 }
+
+// clock is a node's monotonic clock: it showed mono at a virtual time and runs
+// at a rate since.
+type clock struct {
+	at, mono time.Duration
+	rate     float64 // 0: 1
+}
+
+// mono reads the node's monotonic clock.
+func (n *node) mono() time.Duration {
+	past := n.w.now - n.clock.at
+	if r := n.clock.rate; r != 0 {
+		past = time.Duration(float64(past) * r)
+	}
+	return n.clock.mono + past
+}
+
+// when is the virtual time at which the clock will show mono, rounded up.
+func (n *node) when(mono time.Duration) time.Duration {
+	left := mono - n.clock.mono
+	if r := n.clock.rate; r != 0 {
+		left = time.Duration(float64(left)/r) + 1
+	}
+	return n.clock.at + left
+}
+
+// pace lets the clock run at another rate from now on.
+func (n *node) pace(rate float64) { n.clock = clock{n.w.now, n.mono(), rate} }
 
 // alive says whether the host is still the one of its node and shard.
 func (h *host) alive() bool { return h.n.up && h.n.hosts[h.shard] == h }
@@ -68,12 +108,39 @@ func (h *host) step(ev shard.Event) {
 		return
 	}
 	if h.syncing {
-		h.inbox = append(h.inbox, ev)
+		if len(h.inbox) < maxInbox { // as a node's queue, which is bounded
+			h.inbox = append(h.inbox, ev)
+		} else {
+			h.n.w.effect("dropped from full queues")
+		}
 		return
 	}
 	w := h.n.w
 	w.report.Steps++
-	acts := slices.Clone(h.rep.Step(h.n.moment(), ev))
+	now := h.n.moment()
+	if now.Mono-h.stepped > time.Second {
+		h.gapEnd = now.Mono
+		if w.cfg.Mutation == LeaseAfterPause {
+			if h.catchUp(now); !h.alive() {
+				return
+			}
+		}
+	}
+	if h.syncing {
+		h.inbox = append(h.inbox, ev)
+		return
+	}
+	h.stepped = now.Mono
+	acts := slices.Clone(h.rep.Step(now, ev))
+	if heard, ok := ev.(shard.Heard); ok {
+		if w.cfg.Mutation == StaleLeaderAssigns {
+			w.deposed(h, heard)
+		}
+		w.oracle.heard(h, heard)
+	}
+	if h.led.Mine {
+		w.oracle.proposed(h, acts)
+	}
 	if w.cfg.Mutation == PersistBeforeSend {
 		h.performUnsynced(acts)
 	} else {
@@ -96,6 +163,10 @@ func (h *host) perform(acts []shard.Action) {
 
 func (h *host) sync(acts []shard.Action) {
 	w := h.n.w
+	if h.n.full {
+		h.n.starve()
+		return
+	}
 	h.syncing = true
 	for _, a := range acts {
 		if p, ok := a.(shard.Persist); ok {
@@ -106,12 +177,20 @@ func (h *host) sync(acts []shard.Action) {
 	if w.chance(0.01) {
 		took = w.between(3*time.Millisecond, 50*time.Millisecond)
 	}
+	if h.n.slow > 0 {
+		took = w.between(h.n.slow/2, h.n.slow*3/2)
+		w.effect("slow syncs")
+	}
 	w.soon(h.n, took, func() {
 		if !h.alive() {
 			return
 		}
+		if h.n.full {
+			h.n.starve()
+			return
+		}
 		for _, p := range h.unsynced {
-			h.n.disk.shards[h.shard].log.write(p)
+			h.store(p)
 		}
 		h.unsynced, h.syncing = nil, false
 		for _, a := range acts {
@@ -153,7 +232,7 @@ func (h *host) performUnsynced(acts []shard.Action) {
 				return
 			}
 			for _, p := range h.unsynced[:synced] {
-				h.n.disk.shards[h.shard].log.write(p)
+				h.store(p)
 			}
 			h.unsynced = h.unsynced[synced:]
 		})
@@ -166,7 +245,7 @@ func (h *host) wake() {
 	if !h.alive() || h.syncing {
 		return
 	}
-	at := max(h.rep.Wake(), w.now+100*time.Microsecond)
+	at := max(h.n.when(h.rep.Wake()), w.now+100*time.Microsecond)
 	if h.tickAt > w.now && h.tickAt <= at {
 		return
 	}
@@ -195,9 +274,13 @@ func (h *host) act(a shard.Action) {
 	case shard.Reply:
 		w.client.replied(h, a)
 	case shard.Applied:
+		w.tamper(h.rep.State(), a.Events)
 		w.oracle.applied(h, a)
 	case shard.Led:
 		w.oracle.led(h, a)
+		if a.Term != h.led.Term {
+			clear(h.heard)
+		}
 		h.led, h.ledAt = a, w.now
 		w.note("led", h.n.index, int(a.Term), []byte(a.Leader))
 		w.printf("%s shard %d replica %d sees term %d leader %q mine %v voters %v learners %v",

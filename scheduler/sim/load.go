@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/ciro-network/ciro/scheduler/job"
@@ -21,24 +22,25 @@ func (c *client) stream() {
 		Need:   job.Resources{CPU: 500, Memory: 1 << 29, Disk: 1 << 29},
 		Policy: job.Policy{Timeout: time.Minute, Retries: 3, RetryOn: job.AllClasses},
 	}
-	e := c.errand(spec, offerLife)
+	e := c.errand(spec, offerLife, w.rng)
 	c.jobs = append(c.jobs, e)
 	c.ask(e, askSubmit)
 	w.later(time.Duration(float64(time.Second)/w.cfg.Rate), c.stream)
 }
 
 // errand makes an errand of a spec.
-func (c *client) errand(spec *job.Spec, life time.Duration) *errand {
+func (c *client) errand(spec *job.Spec, life time.Duration, rng *rand.Rand) *errand {
 	w := c.w
 	o := &job.Offer{
 		Network: w.network, ClientKey: make([]byte, 32), NotAfter: epoch + (w.now + life).Milliseconds(), Spec: spec.Encode(),
 		Signature: make([]byte, 64),
 	}
 	for i := range o.Nonce {
-		o.Nonce[i] = byte(w.rng.Uint32())
+		o.Nonce[i] = byte(rng.Uint32())
 	}
 	e := &errand{id: o.ID(), offer: o.Encode()}
 	e.shard = e.id.Shard(uint32(w.cfg.Shards))
+	c.byID[e.id] = e
 	return e
 }
 

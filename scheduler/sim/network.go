@@ -11,29 +11,30 @@ import (
 	"github.com/ciro-network/ciro/scheduler/worker"
 )
 
-// maxPartitioned is the number of nodes up to which a world has partitions.
-const maxPartitioned = 2048
-
-// cut says whether nothing gets from one node to another now.
-func (w *world) cut(from, to *node) bool { return w.blocked != nil && w.blocked[from.index][to.index] }
-
 // send carries something from one node to another, if the network lets it.
 // Messages overtake each other.
 func (w *world) send(kind Kind, from, to *node, size int, arrive func()) bool {
 	from.count(kind, size)
-	if w.cut(from, to) || !w.healed && w.chance(w.cfg.Faults.Loss) {
+	sky := w.weather(from, to)
+	if w.cut(from, to) {
+		w.effect("cut off")
+		return false
+	}
+	if w.chance(sky.loss) {
+		w.effect("lost")
 		return false
 	}
 	to.count(kind, size)
-	w.deliver(from, to, arrive)
-	if !w.healed && w.chance(w.cfg.Faults.Duplicate) {
-		w.deliver(from, to, arrive)
+	w.deliver(from, to, sky.late, arrive)
+	if w.chance(sky.duplicate) {
+		w.effect("doubled")
+		w.deliver(from, to, sky.late, arrive)
 	}
 	return to.up
 }
 
-func (w *world) deliver(from, to *node, arrive func()) {
-	w.push(occurrence{at: w.now + w.latency(from, to), node: to, from: from, run: arrive})
+func (w *world) deliver(from, to *node, late time.Duration, arrive func()) {
+	w.push(occurrence{at: w.now + w.latency(from, to) + late, node: to, from: from, run: arrive})
 }
 
 // latency draws the time from one node to another.
@@ -53,8 +54,20 @@ func (w *world) raft(h *host, a shard.Send) {
 	to := w.byName(a.To)
 	ev := shard.Received{From: h.n.name, Data: a.Data}
 	w.note("raft", h.n.index, to.index, a.Data)
-	if !w.send(KindRaft, h.n, to, len(a.Data), func() { to.receive(h.shard, ev) }) && w.cfg.Mutation == ForgedAck {
-		w.forgeAck(h, a)
+	m := &raftpb.Message{}
+	if err := proto.Unmarshal(a.Data, m); err != nil {
+		w.violate("codec", "Raft message: %v", err)
+		return
+	}
+	w.oracle.sent(h, m)
+	if !w.send(KindRaft, h.n, to, len(a.Data), func() {
+		to.overhear(frame{shard: h.shard, raft: a.Data})
+		to.receive(h.shard, ev)
+	}) && w.cfg.Mutation == ForgedAck {
+		w.forgeAck(h, a.To, m)
+	}
+	if w.cfg.Mutation == LearnerCounts {
+		w.learnerCounts(h, to, m)
 	}
 }
 
@@ -62,25 +75,6 @@ func (n *node) receive(s uint32, ev shard.Event) {
 	if h := n.hosts[s]; h != nil {
 		h.step(ev)
 	}
-}
-
-// forgeAck is the planted bug forgedAck: the leader hears that a replica which
-// cannot be reached has stored what it was sent.
-func (w *world) forgeAck(h *host, a shard.Send) {
-	m := &raftpb.Message{}
-	if proto.Unmarshal(a.Data, m) != nil || m.GetType() != raftpb.MsgApp {
-		return
-	}
-	last := m.GetIndex() + uint64(len(m.GetEntries()))
-	ack := &raftpb.Message{
-		Type: raftpb.MsgAppResp.Enum(), To: proto.Uint64(m.GetFrom()), From: proto.Uint64(m.GetTo()),
-		Term: proto.Uint64(m.GetTerm()), Index: &last,
-	}
-	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(ack)
-	if err != nil {
-		return
-	}
-	w.soon(h.n, time.Millisecond, func() { h.step(shard.Received{From: a.To, Data: data}) })
 }
 
 // toWorker carries a leader's message. It goes through its encoding, so that
@@ -91,7 +85,9 @@ func (w *world) toWorker(h *host, a shard.Work) {
 	w.note("work", h.n.index, to.index, data)
 	w.oracle.told(h, a)
 	if b, ok := a.Msg.(work.Book); ok && w.cfg.Mutation == UncommittedAssign && w.chance(0.05) {
-		data = w.forgeAssign(h, b)
+		if m, ok := h.forgeAssign(b.Key); ok {
+			data = work.Encode(m)
+		}
 	}
 	from, s := h.n.name, h.shard
 	w.send(KindWork, h.n, to, len(data), func() {
@@ -103,21 +99,27 @@ func (w *world) toWorker(h *host, a shard.Work) {
 		if as, ok := m.(work.Assign); ok {
 			w.oracle.assigned(to, s, as)
 		}
+		to.overhear(frame{shard: s, work: data})
 		to.stepWorker(worker.Message{Shard: s, From: from, Msg: m})
 	})
 }
 
-// forgeAssign is the planted bug uncommittedAssign: a booking becomes an
-// assignment with the fence that it will probably get.
-func (w *world) forgeAssign(h *host, b work.Book) []byte {
-	st := h.rep.State()
-	j := st.Jobs[b.Key.Job]
-	b.Key.Fence = st.Index + 1
-	return work.Encode(work.Assign{Key: b.Key, Offer: j.Offer, Accepted: j.Accepted})
-}
-
 // toLeader carries a worker's message.
 func (w *world) toLeader(n *node, a worker.Send) {
+	r, ok := a.Msg.(work.Report)
+	if !ok {
+		w.say(n, a)
+		return
+	}
+	for _, r := range n.bend(r) {
+		w.oracle.said(n, a.Shard, r)
+		a.Msg = r
+		w.say(n, a)
+	}
+}
+
+// say carries one message of a worker.
+func (w *world) say(n *node, a worker.Send) {
 	to, from := w.byName(a.To), n.name
 	msg := a.Msg
 	if r, ok := msg.(work.Report); ok && w.cfg.Mutation == StaleFence {
@@ -131,6 +133,7 @@ func (w *world) toLeader(n *node, a worker.Send) {
 			w.violate("codec", "worker's message: %v", err)
 			return
 		}
+		to.overhear(frame{shard: a.Shard, work: data})
 		to.receive(a.Shard, shard.Heard{From: from, Msg: m})
 	})
 }
@@ -173,7 +176,7 @@ func (n *node) invited(s uint32, from *node, a shard.Invite) {
 		return // held
 	case n.hosts[s] == nil && d.incarnation == a.Incarnation && a.ID > d.tomb:
 		w.printf("%s shard %d becomes replica %d", n.name, s, a.ID)
-		d.id, d.log = a.ID, logDisk{}
+		d.id, d.log = a.ID, &logDisk{}
 		n.open(s)
 	default:
 		w.send(KindGroup, n, from, 24, func() { from.receive(s, shard.InviteRefused{Peer: n.name, ID: a.ID}) })

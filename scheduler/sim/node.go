@@ -19,7 +19,8 @@ type node struct {
 	up     bool
 	boot   uint64        // number of this life
 	paused time.Duration // until then
-	skew   int64         // of the wall clock, milliseconds
+	clock  clock
+	skew   int64 // of the wall clock, milliseconds
 	disk   disk
 	hosts  []*host         // by shard; nil where no replica is held
 	dir    []*view         // by shard: who leads, as far as this node knows; never nil
@@ -36,6 +37,17 @@ type node struct {
 	reportAt  time.Duration // of the last gossip on what it leads
 	wholeAt   time.Duration // when all that it leads is gossiped again
 	traffic   [kinds]tally
+	condition
+}
+
+// condition is what faults have made of a node.
+type condition struct {
+	slow     time.Duration // of the disk's syncs; 0: as usual
+	slowEnd  time.Duration // when the disk was last slow
+	full     bool          // the disk takes nothing
+	lying    int           // faults of the kind liar that concern this node now
+	outsider bool          // no coordinator: hostile at some time
+	frames   []frame       // heard lately; kept only if the script holds hostile nodes
 }
 
 // view is one line of a node's directory of shards.
@@ -73,15 +85,15 @@ func (w *world) byName(name string) *node {
 // found makes this node the founder of a shard.
 func (n *node) found(s uint32) {
 	d := &n.disk.shards[s]
-	d.id, d.incarnation = 1, n.w.rng.Uint64()
+	d.id, d.incarnation, d.log = 1, n.w.rng.Uint64(), &logDisk{}
 	d.log.write(shard.Persist{Snapshot: shard.Found(n.name, d.incarnation), SnapshotIndex: 1})
 	n.w.oracle.found(s, d.log.snap)
 }
 
 // start brings the node up with what it has on disk.
 func (n *node) start() {
-	if n.up {
-		return
+	if n.up || n.full {
+		return // again when there is space
 	}
 	w := n.w
 	n.up, n.boot, n.paused, n.tickAt = true, n.boot+1, 0, 0
@@ -109,7 +121,10 @@ func (n *node) start() {
 func (n *node) stepWorker(ev worker.Event) {
 	w := n.w
 	w.report.Steps++
-	for _, a := range n.worker.Step(w.now, ev) {
+	for _, a := range n.worker.Step(n.mono(), ev) {
+		if !n.up {
+			return // its disk was full
+		}
 		switch a := a.(type) {
 		case worker.Send:
 			w.toLeader(n, a)
@@ -118,6 +133,10 @@ func (n *node) stepWorker(ev worker.Event) {
 		case worker.Kill:
 			n.kill(a.Key)
 		case worker.Keep:
+			if n.full {
+				n.starve()
+				return
+			}
 			n.disk.keep(worker.Restored{Shard: a.Shard, Report: a.Report})
 		case worker.Forget:
 			n.disk.forget(a.Key)
@@ -131,7 +150,11 @@ func (n *node) stepWorker(ev worker.Event) {
 
 func (n *node) wakeWorker() {
 	at := n.worker.Wake()
-	if at > n.w.now+time.Hour || n.tickAt > n.w.now && n.tickAt <= at {
+	if at > n.mono()+time.Hour {
+		return
+	}
+	at = n.when(at)
+	if n.tickAt > n.w.now && n.tickAt <= at {
 		return
 	}
 	at = max(at, n.w.now+time.Millisecond)
@@ -148,34 +171,83 @@ func (n *node) wakeWorker() {
 // the disk.
 func (n *node) crash(wiped bool) {
 	w := n.w
-	w.report.Crashes++
+	if !n.up {
+		return
+	}
 	w.ills++
 	w.oracle.crashed(n)
 	w.note("crash", n.index, 0, nil)
 	w.printf("%s crashes, wiped %v", n.name, wiped)
 	for s, h := range n.hosts {
-		if h != nil && len(h.unsynced) > 0 && !wiped && w.cfg.Mutation != PersistBeforeSend && w.chance(0.3) {
-			for _, p := range h.unsynced {
-				n.disk.shards[s].log.write(p)
-				w.oracle.persisted(h, p)
-			}
+		if h == nil || len(h.unsynced) == 0 || wiped || w.cfg.Mutation == PersistBeforeSend {
+			continue
+		}
+		if w.chance(0.3) {
+			n.flush(s, h)
+		} else {
+			w.effect("unsynced writes lost")
 		}
 	}
+	n.down(wiped)
+}
+
+// stop takes the node down cleanly.
+func (n *node) stop(wiped bool) {
+	w := n.w
+	w.ills++
+	w.note("stop", n.index, 0, nil)
+	w.printf("%s stops, wiped %v", n.name, wiped)
+	for s, h := range n.hosts {
+		if h != nil && !wiped {
+			n.flush(s, h)
+		}
+	}
+	n.down(wiped)
+}
+
+// starve stops a node whose disk is full, as a daemon does that cannot store
+// what it has to: nothing of what it was about to promise is known to anybody.
+func (n *node) starve() {
+	w := n.w
+	w.ills++
+	w.effect("stopped with a full disk")
+	w.note("full", n.index, 0, nil)
+	w.printf("%s stops: its disk is full", n.name)
+	n.down(false)
+}
+
+// roomy gives the disk space again; a node that has stopped comes back.
+func (n *node) roomy() {
+	n.full = false
+	n.start()
+}
+
+// flush writes what was being synced.
+func (n *node) flush(s int, h *host) {
+	for _, p := range h.unsynced {
+		h.store(p)
+		n.w.oracle.persisted(h, p)
+	}
+}
+
+func (n *node) down(wiped bool) {
+	w := n.w
 	n.up, n.hosts, n.worker, n.runs = false, nil, nil, nil
 	if wiped {
-		w.report.Wiped++
 		fresh := disk{shards: make([]shardDisk, w.cfg.Shards)}
 		if w.cfg.Mutation == VoteAfterLostState {
 			for s := range fresh.shards {
 				fresh.shards[s] = n.disk.shards[s]
-				fresh.shards[s].log = logDisk{}
+				fresh.shards[s].log = &logDisk{}
 			}
 		}
 		n.disk = fresh
 	}
 	if w.cfg.Mutation == ForgetVote {
 		for s := range n.disk.shards {
-			n.disk.shards[s].log.hard = nil
+			if d := n.disk.shards[s].log; d != nil {
+				d.hard = nil
+			}
 		}
 	}
 }

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"bytes"
-	"fmt"
 	"hash/fnv"
 	"time"
 
@@ -47,10 +46,12 @@ type ledger struct {
 	judged  map[work.Key]bool  // reports that the log accepted
 	acked   map[job.ID]shard.Answer
 	floor   uint64                      // highest index that was acknowledged to a client
-	down    *interruption               // of the leader of three voters
+	down    *interruption               // of the leader of three voters, until the next one is ready
+	mute    *interruption               // likewise, until something is assigned
 	moving  map[attemptRef]interruption // attempts of crashed workers
 	fresh   map[job.ID]time.Duration    // accepted, nothing assigned yet
 	batches batches
+	group
 }
 
 // interruption is something that a crash has interrupted.
@@ -80,7 +81,7 @@ func newOracle(w *world) *oracle {
 			state: job.NewState(job.Member{}), hashes: map[uint64]uint64{}, leaders: map[uint64]string{},
 			given: map[attemptRef]standing{}, done: map[taskRef]uint64{}, judged: map[work.Key]bool{},
 			acked: map[job.ID]shard.Answer{}, moving: map[attemptRef]interruption{}, fresh: map[job.ID]time.Duration{},
-			batches: newBatches(),
+			batches: newBatches(), group: newGroup(),
 		})
 	}
 	return o
@@ -99,6 +100,10 @@ func (o *oracle) found(s uint32, snapshot []byte) {
 		return
 	}
 	o.shards[s].state = st
+	one := &raftpb.ConfChangeV2{Changes: []*raftpb.ConfChangeSingle{{Type: raftpb.ConfChangeAddNode.Enum(), NodeId: proto.Uint64(1)}}}
+	if err := o.shards[s].change(one, 1); err != nil {
+		o.w.violate("found", "%v", err)
+	}
 }
 
 // persisted takes what a replica has stored, as it believes, and looks at what
@@ -130,6 +135,7 @@ func (o *oracle) persisted(h *host, p shard.Persist) {
 				return
 			}
 		case at == uint64(len(l.log)):
+			o.durable(h, h.commit, e)
 			l.log = append(l.log, e)
 			o.apply(h.shard, e)
 		default:
@@ -149,7 +155,18 @@ func (o *oracle) apply(s uint32, data []byte) {
 		return
 	}
 	l.state.Index = e.GetIndex()
-	if e.GetType() != raftpb.EntryNormal || len(e.GetData()) == 0 {
+	if e.GetType() == raftpb.EntryConfChangeV2 {
+		cc := &raftpb.ConfChangeV2{}
+		err := proto.Unmarshal(e.GetData(), cc)
+		if err == nil {
+			err = l.change(cc, e.GetIndex())
+		}
+		if err != nil {
+			o.w.violate("log", "shard %d index %d: %v", s, e.GetIndex(), err)
+		}
+		return
+	}
+	if len(e.GetData()) == 0 {
 		return
 	}
 	cmd, err := job.DecodeCommand(e.GetData())
@@ -159,30 +176,22 @@ func (o *oracle) apply(s uint32, data []byte) {
 	}
 	before := remember(l.state.Jobs[cmd.Job])
 	out := l.state.Apply(e.GetIndex(), e.GetTerm(), cmd)
+	if out.Reason == "" {
+		o.wanted(l, e.GetTerm(), cmd)
+	}
 	before.compare(o, l.state.Jobs[cmd.Job])
+	o.w.tamper(l.state, out.Events)
 	for i := range out.Events {
 		o.event(l, &out.Events[i])
 	}
 	if (cmd.Op == job.OpDone || cmd.Op == job.OpFail) && out.Reason == "" {
 		l.judged[work.Key{Job: cmd.Job, Task: cmd.Task, Attempt: cmd.Attempt, Fence: cmd.Fence}] = true
 	}
-	if cmd.Op == job.OpDone && out.Reason == "" {
-		o.accepted(l, cmd)
-	}
 	if out.Cut != nil {
 		o.cut(l, *out.Cut)
 	}
 	if out.Anchored != nil {
 		o.anchored(l, out.Anchored)
-	}
-}
-
-// accepted checks that a result comes from the very run that was assigned.
-func (o *oracle) accepted(l *ledger, cmd *job.Command) {
-	k := work.Key{Job: cmd.Job, Task: cmd.Task, Attempt: cmd.Attempt, Fence: cmd.Fence}
-	g := l.given[attemptRef{taskRef{k.Job, k.Task}, k.Attempt}]
-	if want := fmt.Sprintf("%s/%s", g.worker, keyText(k)); cmd.Result.Output != want {
-		o.w.violate("G4", "the result %s was accepted for %s", cmd.Result.Output, want)
 	}
 }
 
@@ -201,6 +210,13 @@ func (o *oracle) event(l *ledger, e *job.Event) {
 		}
 		if f, ok := l.done[t]; ok {
 			w.violate("G4", "job %s task %d is done at fence %d and assigned again", e.Job.Short(), e.Task, f)
+		}
+		if e.Task == job.GatherIndex {
+			o.gathers(l, e)
+		}
+		if l.mute != nil {
+			l.mute.end(w, &w.report.Resumed, &w.report.ResumedCalm)
+			l.mute = nil
 		}
 		l.given[at] = standing{e.Index, e.Worker}
 		if since, ok := l.fresh[e.Job]; ok {
@@ -230,9 +246,24 @@ func (o *oracle) event(l *ledger, e *job.Event) {
 	}
 }
 
+// gathers checks that a gather task is assigned when all tasks are done.
+func (o *oracle) gathers(l *ledger, e *job.Event) {
+	for i := range l.state.Jobs[e.Job].Spec.Tasks {
+		if _, ok := l.done[taskRef{e.Job, int32(i)}]; !ok {
+			o.w.violate("gather", "job %s: the gather task is assigned and task %d is not done", e.Job.Short(), i)
+			return
+		}
+	}
+}
+
 // acknowledged takes an answer to a submission on its way to the client.
 func (o *oracle) acknowledged(e *errand, a shard.Answer) {
 	l := o.shards[e.shard]
+	if e.known != (job.ID{}) && e.known != a.Job {
+		o.w.violate("G1", "one job of a client is accepted as %s and as %s", e.known.Short(), a.Job.Short())
+		return
+	}
+	e.known = a.Job
 	j := l.state.Jobs[e.id]
 	if j == nil || j.Index != a.Index || j.Term != a.Term {
 		o.w.violate("G1", "job %s is answered as accepted in term %d at index %d, which is not in the log", e.id.Short(), a.Term, a.Index)
@@ -267,21 +298,6 @@ func (o *oracle) assigned(n *node, s uint32, m work.Assign) {
 	if g := o.shards[s].given[attemptRef{taskRef{k.Job, k.Task}, k.Attempt}]; g.fence != k.Fence || g.worker != n.name {
 		o.w.violate("G2", "%s gets the assignment %s, the log has fence %d for %q", n.name, keyText(k), g.fence, g.worker)
 	}
-}
-
-// refence is the planted bug staleFence: a report of an attempt that was
-// superseded is made to look like one of the attempt that stands.
-func (o *oracle) refence(s uint32, r work.Report, from string) (work.Message, string) {
-	j := o.shards[s].state.Jobs[r.Key.Job]
-	if j == nil || r.Result == nil {
-		return r, from
-	}
-	t := j.Task(r.Key.Task)
-	if t == nil || t.Fence == r.Key.Fence || t.State != job.TaskRunning && t.State != job.Assigned {
-		return r, from
-	}
-	r.Key.Attempt, r.Key.Fence = t.Attempt, t.Fence
-	return r, t.Worker
 }
 
 func stateHash(st *job.State) uint64 {

@@ -42,7 +42,11 @@ func Replay(cfg Config, trace io.Writer) (report Report, err error) {
 	percent, limit := debug.SetGCPercent(400), debug.SetMemoryLimit(memoryLimit)
 	defer func() { debug.SetGCPercent(percent); debug.SetMemoryLimit(limit) }()
 
-	w := newWorld(cfg.withDefaults(), trace)
+	cfg = cfg.withDefaults()
+	if cfg.Script == nil {
+		cfg.Script = Plan(cfg)
+	}
+	w := newWorld(cfg, trace)
 	defer func() {
 		if p := recover(); p != nil {
 			w.violate("panic", "%v, in %s", p, frames(debug.Stack()))

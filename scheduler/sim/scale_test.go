@@ -18,7 +18,7 @@ var (
 	shards  = flag.Int("shards", 0, "shards of the scale test, 0: by the number of nodes")
 	rate    = flag.Float64("rate", 20, "jobs per second of the scale test")
 	minutes = flag.Float64("minutes", 0.5, "virtual minutes of the scale test")
-	faulty  = flag.Bool("faulty", false, "faults in the scale test: crashes, pauses, and partitions if there are few nodes")
+	faulty  = flag.Bool("faulty", false, "faults in the scale test: crashes, pauses and partitions")
 	cpu     = flag.String("profile", "", "file for a profile of the scale test alone")
 )
 
@@ -35,7 +35,7 @@ func TestScale(t *testing.T) {
 	}
 	if *faulty {
 		c.Faults.Loss, c.Faults.Duplicate, c.Faults.Gap = 0.01, 0.005, 2*time.Second
-		c.Faults.Crashes, c.Faults.Pauses, c.Faults.Partitions = true, true, *nodes <= 200
+		c.Faults.Kinds = []string{"crash", "pause", "halves", "oneway", "isolate"}
 	}
 	if *cpu != "" {
 		f, err := os.Create(*cpu)
@@ -60,7 +60,7 @@ func TestScale(t *testing.T) {
 	t.Logf("%d nodes, %d shards, %v of virtual time in %v (%.0f times real time), peak RSS %s", c.Nodes, c.Shards, r.Virtual.Round(time.Second),
 		wall.Round(time.Millisecond), r.Virtual.Seconds()/wall.Seconds(), peakRSS())
 	t.Logf("%d jobs accepted, %d completed, %d failed, %d requeued, %d crashes, %d elections, %d steps of cores, %d messages",
-		r.Accepted, r.Completed, r.Failed, r.Reassigned, r.Crashes, r.Elections, r.Steps, r.Messages)
+		r.Accepted, r.Completed, r.Failed, r.Reassigned, r.Faults["crash"], r.Elections, r.Steps, r.Messages)
 	t.Logf("time to assignment p50 %v p99 %v max %v; to failover n %d p50 %v p99 %v max %v",
 		sim.Quantile(r.Assigned, 0.5), sim.Quantile(r.Assigned, 0.99), sim.Quantile(r.Assigned, 1),
 		len(r.Failover), sim.Quantile(r.Failover, 0.5), sim.Quantile(r.Failover, 0.99), sim.Quantile(r.Failover, 1))

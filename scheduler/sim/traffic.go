@@ -185,7 +185,7 @@ func (w *world) measure() {
 			if !n.up || n.hosts[s] == nil {
 				continue
 			}
-			log, st := &n.disk.shards[s].log, n.hosts[s].rep.State()
+			log, st := n.disk.shards[s].log, n.hosts[s].rep.State()
 			z.LogEntries.note(uint64(len(log.entries)))
 			size := 0
 			for _, e := range log.entries {

@@ -30,24 +30,25 @@ func (c Config) params() shard.Params {
 
 // world is one simulation.
 type world struct {
-	cfg     Config
-	rng     *rand.Rand
-	now     time.Duration
-	queue   queue
-	seq     uint64
-	nodes   []*node
-	blocked [][]bool // from, to; nil in worlds too large for partitions
-	client  *client
-	oracle  *oracle
-	report  Report
-	hash    uint64
-	trace   io.Writer // nil: none
-	failed  *Violation
-	ills    uint64 // faults so far
-	healed  bool
-	network [32]byte
-	attach  [][]uint32 // shards that a node's worker serves
-	members [][]*node  // by shard: the nodes that hold a replica
+	cfg       Config
+	rng       *rand.Rand
+	now       time.Duration
+	queue     queue
+	seq       uint64
+	nodes     []*node
+	ails      []*ailment // faults that last
+	hostility bool       // the script holds hostile nodes
+	client    *client
+	oracle    *oracle
+	report    Report
+	hash      uint64
+	trace     io.Writer // nil: none
+	failed    *Violation
+	ills      uint64 // faults so far
+	healed    bool
+	network   [32]byte
+	attach    [][]uint32 // shards that a node's worker serves
+	members   [][]*node  // by shard: the nodes that hold a replica
 
 	measureAt time.Duration
 }
@@ -115,12 +116,6 @@ func newWorld(cfg Config, trace io.Writer) *world {
 	w.network[0] = 0xc1
 	w.oracle = newOracle(w)
 	w.members = make([][]*node, cfg.Shards)
-	if cfg.Nodes <= maxPartitioned {
-		w.blocked = make([][]bool, cfg.Nodes)
-		for i := range w.blocked {
-			w.blocked[i] = make([]bool, cfg.Nodes)
-		}
-	}
 	for i := range cfg.Nodes {
 		n := newNode(w, i)
 		w.nodes, w.attach = append(w.nodes, n), append(w.attach, nil)
@@ -130,6 +125,12 @@ func newWorld(cfg Config, trace io.Writer) *world {
 	}
 	w.connect()
 	w.client = newClient(w)
+	for _, f := range cfg.Script {
+		for _, i := range f.Nodes {
+			w.hostility = w.hostility || f.Kind == "hostile"
+			w.nodes[i].outsider = w.nodes[i].outsider || f.Kind == "hostile"
+		}
+	}
 	return w
 }
 
@@ -148,7 +149,7 @@ func (w *world) run() {
 		w.later(w.between(0, 2*time.Second), n.start)
 	}
 	w.client.begin()
-	w.later(3*time.Second, w.fault)
+	w.plague()
 	w.later(time.Second, w.scan)
 	w.later(w.cfg.Duration, w.heal)
 	end := w.cfg.Duration + settleBound
@@ -167,6 +168,7 @@ func (w *world) run() {
 	if w.failed == nil {
 		w.oracle.scan()
 		w.oracle.complete()
+		w.client.linear()
 	}
 	w.report.Virtual, w.report.TraceHash = w.now, w.hash
 	w.account()
