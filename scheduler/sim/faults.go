@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ciro-network/ciro/scheduler/shard"
@@ -70,10 +71,20 @@ func (w *world) startCrash(f Fault) bool {
 	for _, i := range f.Nodes {
 		if n := w.nodes[i]; n.up {
 			hit = true
-			w.crash(n, f.For, f.Wipe)
+			w.crashWriting(n, f, 400)
 		}
 	}
 	return hit
+}
+
+// crashWriting crashes a node at a moment at which it writes, if one comes soon.
+func (w *world) crashWriting(n *node, f Fault, tries int) {
+	writing := slices.ContainsFunc(n.hosts, func(h *host) bool { return h != nil && len(h.unsynced) > 0 })
+	if !writing && tries > 0 {
+		w.later(250*time.Microsecond, func() { w.crashWriting(n, f, tries-1) })
+		return
+	}
+	w.crash(n, f.For, f.Wipe)
 }
 
 // crash crashes a node that comes back after a while, without its disk if that
