@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/ciro-network/ciro/node/executor"
 )
@@ -48,10 +50,22 @@ func (p *process) serve(ctx context.Context, req request, to executor.Sinks) (se
 	default:
 		s.Outcome = p.crashed(failed, req.Limits.Timeout)
 	}
+	s.Detail = printable(s.Detail)
 	s.PeakMemory = p.peak
 	r.out.close()
 	r.err.close()
 	return s, true
+}
+
+// printable is a text of the guest's that people will read, without what would
+// move their cursor, name their window, or reorder what they read.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
+			return utf8.RuneError
+		}
+		return r
+	}, s)
 }
 
 // interrupted is the outcome of an attempt that its parent killed.
@@ -136,7 +150,7 @@ func (r *receiver) take(kind byte, payload []byte) error {
 			return fmt.Errorf("%w: %w", errFrame, err)
 		}
 		if r.progress != nil {
-			r.progress(p.Fraction, p.Message)
+			r.progress(p.Fraction, printable(p.Message))
 		}
 	case kindResult:
 		var res result

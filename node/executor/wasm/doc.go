@@ -40,6 +40,11 @@
 // does, the child is killed, its pipe breaks and the reading ends. A child that
 // dies by itself is asked for its last words, which name the limit it met.
 //
+// What is told about an attempt and may be the guest's own words (details,
+// progress) has no characters that would move a reader's cursor. The hostile
+// programs of the tests, by class: paths, links, read-only input, handles, disk,
+// memory, malformed modules, mutants, imports, compiler, time, calls.
+//
 // # Warm children
 //
 // [Executor.Serve] keeps children that have started, prepared the runtime and

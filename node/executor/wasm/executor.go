@@ -164,7 +164,7 @@ func (e *Executor) request(t executor.Task) (request, error) {
 			return request{}, fmt.Errorf("resolve %s: %w", p.from, err)
 		}
 	}
-	return req, nil
+	return req, req.fits()
 }
 
 // inspect says, from its size and first bytes alone, why a file is no module;

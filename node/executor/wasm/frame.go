@@ -57,6 +57,25 @@ type request struct {
 	CheckOnly bool
 }
 
+// fits refuses arguments and an environment that make the request too large for
+// its frame.
+func (r request) fits() error {
+	size := 0
+	for _, list := range [][]string{r.Args, r.Env} {
+		for _, s := range list {
+			size += len(s) + len(`"",`)
+		}
+	}
+	if size < maxRequest/8 { // JSON makes six bytes of one at most, and paths are short
+		return nil
+	}
+	if b, err := json.Marshal(r); err != nil || len(b) > maxRequest {
+		return fmt.Errorf("%w: arguments and environment have %d bytes, which is more than the sandbox takes (%d when encoded)",
+			executor.ErrTask, size, maxRequest)
+	}
+	return nil
+}
+
 // result is the child's last word.
 type result struct {
 	Cause   executor.Cause

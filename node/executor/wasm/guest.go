@@ -75,9 +75,12 @@ func (c *child) module(ctx context.Context, req request) (*loadedModule, *result
 			return nil, compileFailure(err)
 		}
 	}
-	if _, ok := m.ExportedFunctions()[entry]; !ok {
-		return nil, &result{Cause: executor.Module, Detail: "the module exports no function _start: " +
-			"build a command (GOOS=wasip1, wasm32-wasip1), not a library"}
+	const build = "build a command (GOOS=wasip1, wasm32-wasip1), not a library"
+	switch f, ok := m.ExportedFunctions()[entry]; {
+	case !ok:
+		return nil, &result{Cause: executor.Module, Detail: "the module exports no function _start: " + build}
+	case len(f.ParamTypes())+len(f.ResultTypes()) > 0:
+		return nil, &result{Cause: executor.Module, Detail: "the module's function _start has parameters or results: " + build}
 	}
 	for _, f := range m.ImportedFunctions() {
 		if from, name, _ := f.Import(); from != wasiModule {

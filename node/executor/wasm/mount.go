@@ -242,10 +242,11 @@ func (m *mount) Mkdir(p string, _ fs.FileMode) expsys.Errno {
 	default:
 		return errno
 	}
+	m.quota.makeDir() // before there is one more: a limit that is met ends the attempt
 	if err := m.root.Mkdir(p, 0o755); err != nil {
+		m.quota.removeDir()
 		return errnoOf(err)
 	}
-	m.quota.makeDir()
 	return 0
 }
 

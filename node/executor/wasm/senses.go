@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"io"
+	"math"
 	mrand "math/rand/v2"
 	"time"
 
@@ -18,7 +19,7 @@ const tick = time.Microsecond
 // senses configures how a guest perceives time and chance.
 func senses(cfg wazero.ModuleConfig, req request) wazero.ModuleConfig {
 	if !req.Deterministic {
-		return cfg.WithSysWalltime().WithSysNanotime().WithSysNanosleep().WithRandSource(rand.Reader)
+		return cfg.WithSysWalltime().WithSysNanotime().WithNanosleep(sleep).WithRandSource(rand.Reader)
 	}
 	c := &logicalClock{start: req.Clock}
 	return cfg.WithWalltime(c.wall, 1000).WithNanotime(c.nano, 1000).
@@ -51,12 +52,23 @@ func (c *logicalClock) nano() int64 {
 	return int64(c.elapsed)
 }
 
+// unlimited is the time for which wazero has a guest sleep that polls
+// descriptors only, even if all of them are ready: nothing is to be waited for.
+const unlimited = math.MaxInt64
+
+// sleep waits in real time.
+func sleep(ns int64) {
+	if ns > 0 && ns < unlimited {
+		time.Sleep(time.Duration(ns))
+	}
+}
+
 // sleep really sleeps, so that a waiting guest costs no processor time.
 func (c *logicalClock) sleep(ns int64) {
-	if ns <= 0 {
+	if ns <= 0 || ns == unlimited {
 		return
 	}
-	time.Sleep(time.Duration(ns))
+	sleep(ns)
 	if sum := c.elapsed + time.Duration(ns); sum > c.elapsed {
 		c.elapsed = sum
 	}
