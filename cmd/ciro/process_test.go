@@ -215,3 +215,24 @@ func startOther(t *testing.T, m *mesh) string {
 	}
 	return m.dir + "/other"
 }
+
+// TestProcessBench measures a network of two nodes with a few jobs; what counts
+// here is that every job is checked and the report is whole.
+func TestProcessBench(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	t.Setenv(asProgram, "1")
+	w := newWorld(t)
+	got := w.ciro(t, "bench", "--nodes", "2", "--jobs", "12", "--clients", "3", "--warmup", "2", "-o", "json")
+	if got.code != 0 {
+		t.Fatalf("exit %d: %s", got.code, got.err)
+	}
+	var r benchReport
+	if err := json.Unmarshal([]byte(got.out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Jobs != 12 || r.Nodes != 2 || len(r.Processes) != 2 || r.JobsPerSec <= 0 || r.Submit.P50 <= 0 || r.EndToEnd.Max < r.Submit.P50 {
+		t.Errorf("%+v", r)
+	}
+}
