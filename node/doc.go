@@ -15,6 +15,9 @@
 // requests of any node to a shard's leader, with streams of replies for watching
 // and logs.
 //
+// A snapshot's chunks are fetched one at a time over calls of their own and are
+// served from disk, past the engine.
+//
 // The directory is hearsay about who belongs and who leads which shard, from
 // hello, gossip and redirects. A stale entry costs a redirect, nothing else.
 //

@@ -241,6 +241,9 @@ func (e *engine) write() *store.Batch {
 
 func (e *engine) persist(id uint32, p shard.Persist) {
 	b := e.write()
+	for _, c := range p.Chunks {
+		b.PutChunk(id, c.Index, c.N, c.Data)
+	}
 	if p.Snapshot != nil {
 		b.PutSnapshot(id, p.SnapshotIndex, p.Snapshot)
 	}
@@ -332,7 +335,7 @@ func (e *engine) perform(s stepped) {
 			delete(e.tokens, a.Token)
 			c <- a.Answer // has room for its one answer
 		}
-	case shard.Probe, shard.Invite, shard.Dismiss:
+	case shard.Probe, shard.Invite, shard.Dismiss, shard.Fetch:
 		e.out.group(s.shard, a)
 	case shard.Removed:
 		if r := e.replicas[s.shard]; r != nil {

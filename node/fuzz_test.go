@@ -75,6 +75,7 @@ func doors() []door {
 			n.gossip.adverts.judge(from, b)
 			n.gossip.heardAdvert(from, 0, b)
 		}},
+		{"snapshot", func(n *Node, from peer.ID, b []byte) { _ = n.onFetch(n.bgCtx, from, b, ignore) }},
 		{"genesis", func(_ *Node, _ peer.ID, b []byte) { _, _ = newNetwork(b, "") }},
 	}
 }
@@ -144,6 +145,7 @@ func seedsOf(n *Node) [][]proto.Message {
 		{&meshpb.ShardReports{Reports: []*meshpb.ShardReport{report}}},
 		{&meshpb.Offers{Offers: [][]byte{{1}, make([]byte, 64)}}},
 		{&meshpb.Advert{Attach: work.Encode(work.Attach{Boot: 1}), Sequence: 1, Expires: time.Now().UnixMilli(), Name: "w"}},
+		{&meshpb.Fetch{Index: 1}, &meshpb.Fetch{Shard: 1 << 31, Index: 1 << 63, N: 1 << 31}},
 		{n.net.gen},
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/ciro-network/ciro/node/meshpb"
 	"github.com/ciro-network/ciro/p2p"
-	"github.com/ciro-network/ciro/scheduler/job"
 	"github.com/ciro-network/ciro/scheduler/shard"
 	"github.com/ciro-network/ciro/scheduler/work"
 	"github.com/ciro-network/ciro/scheduler/worker"
@@ -19,27 +18,31 @@ import (
 // links are the streams between nodes: long-lived ones for the cores' messages,
 // calls for requests.
 type links struct {
-	n       *Node
-	raft    *p2p.Exchange
-	work    *p2p.Exchange
-	group   *p2p.Exchange
-	hello   *p2p.Calls
-	jobs    *p2p.Calls
-	batches map[string]*meshpb.RaftBatch // of the engine's goroutine
+	n        *Node
+	raft     *p2p.Exchange
+	work     *p2p.Exchange
+	group    *p2p.Exchange
+	hello    *p2p.Calls
+	jobs     *p2p.Calls
+	chunks   *p2p.Calls
+	fetching chan struct{}                // held while a chunk is fetched: one at a time
+	batches  map[string]*meshpb.RaftBatch // of the engine's goroutine
 }
 
 const (
 	linkQueue  = 4096
-	maxMessage = job.MaxStateBytes + 16<<20 // a whole snapshot fits
+	maxMessage = 16 << 20
+	maxBatch   = 4 << 20 // Raft messages beyond that go in a further frame
 )
 
 func newLinks(n *Node) *links {
-	l := &links{n: n}
+	l := &links{n: n, fetching: make(chan struct{}, 1)}
 	l.raft = n.host.Exchange(p2p.ExchangeConfig{Name: "raft", Handler: l.onRaft, Queue: linkQueue, MaxMessage: maxMessage})
 	l.work = n.host.Exchange(p2p.ExchangeConfig{Name: "work", Handler: l.onWork, Queue: linkQueue, MaxMessage: 8 << 20})
 	l.group = n.host.Exchange(p2p.ExchangeConfig{Name: "group", Handler: n.onGroup, Queue: 1024})
 	l.hello = n.host.Calls(p2p.CallsConfig{Name: "hello", Open: true, Handler: n.onHello, MaxMessage: 1 << 20, MaxPerPeer: 4})
 	l.jobs = n.host.Calls(p2p.CallsConfig{Name: "job", Handler: n.serve, MaxMessage: 8 << 20, MaxPerPeer: 512})
+	l.chunks = n.host.Calls(p2p.CallsConfig{Name: "snapshot", Handler: n.onFetch, MaxMessage: shard.MaxChunk + 1<<10, MaxPerPeer: 2})
 	return l
 }
 
@@ -114,7 +117,15 @@ func (n *Node) raft(to string, id uint32, data []byte) {
 func (n *Node) sent() {
 	// any order: different nodes
 	for to, b := range n.links.batches {
-		n.links.send(n.links.raft, to, b)
+		for len(b.Messages) > 0 {
+			k, size := 0, 0
+			for k < len(b.Messages) && (k == 0 || size+len(b.Messages[k].Data) < maxBatch) {
+				size += len(b.Messages[k].Data)
+				k++
+			}
+			n.links.send(n.links.raft, to, &meshpb.RaftBatch{Messages: b.Messages[:k]})
+			b.Messages = b.Messages[k:]
+		}
 	}
 	clear(n.links.batches)
 }

@@ -124,7 +124,11 @@ func (n *Node) foundShards(b *store.Batch) error {
 			return err
 		}
 		b.PutReplica(id, 1, inc)
-		b.PutSnapshot(id, 1, shard.Found(n.self, inc))
+		p := shard.Found(n.self, inc)
+		for _, c := range p.Chunks {
+			b.PutChunk(id, c.Index, c.N, c.Data)
+		}
+		b.PutSnapshot(id, p.SnapshotIndex, p.Snapshot)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func (e *engine) restore(n *Node, d store.ReplicaData) error {
 	}
 	r, err := shard.New(shard.Config{
 		Shard: d.Shard, Network: n.net.id, ID: d.Replica, Self: e.self, Params: n.params(), Compile: compile,
-		HardState: d.HardState, Snapshot: d.Snapshot, First: d.First, Entries: d.Entries,
+		HardState: d.HardState, Snapshot: d.Snapshot, Chunks: d.Chunks, First: d.First, Entries: d.Entries,
 	}, e.now())
 	if err != nil {
 		return fmt.Errorf("restore replica %d: %w", d.Replica, err)
@@ -110,6 +110,8 @@ func (n *Node) group(id uint32, a shard.Action) {
 		n.links.send(n.links.group, a.To, &meshpb.Group{Shard: id, Kind: meshpb.Group_INVITE, Id: a.ID, Incarnation: a.Incarnation})
 	case shard.Dismiss:
 		n.links.send(n.links.group, a.To, &meshpb.Group{Shard: id, Kind: meshpb.Group_DISMISS, Id: a.ID})
+	case shard.Fetch:
+		n.background(func(ctx context.Context) { n.fetchChunk(ctx, id, a) })
 	}
 }
 

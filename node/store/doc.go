@@ -35,6 +35,7 @@
 //
 //	r/<shard be32>/hs            encoded raftpb.HardState
 //	r/<shard be32>/snap          encoded raftpb.Snapshot
+//	r/<shard be32>/chunk/<be64>/<be32>  part of the state at that index
 //	r/<shard be32>/log/<be64>    encoded raftpb.Entry at that index
 //	r/<shard be32>/id            replica id and incarnation
 //	r/<shard be32>/inv           incarnation that this node offered to a leader
@@ -50,6 +51,9 @@
 // stored log had that very entry, same index and term. Otherwise the snapshot
 // came from a leader and the rest of the log belongs to another history: a replica that kept
 // it would, after a restart, compare candidates with entries it has given up.
+// A snapshot names the chunks of its state by their hashes. They are written
+// before it, a batch at a time, so that no commit waits for a whole state; what a
+// crash leaves of an unfinished one goes with the first chunk of the next.
 // A replica's id is never used again: DropReplica leaves a tombstone in the same
 // write that removes the state, and PutReplica refuses ids up to it.
 //

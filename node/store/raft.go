@@ -16,9 +16,10 @@ type ReplicaData struct {
 	Shard       uint32
 	Replica     uint64 // replica id, never 0
 	Incarnation uint64
-	HardState   []byte // encoded raftpb.HardState; nil: none yet
-	Snapshot    []byte // encoded raftpb.Snapshot; nil: none yet
-	First       uint64 // index of Entries[0]; 0 without entries
+	HardState   []byte   // encoded raftpb.HardState; nil: none yet
+	Snapshot    []byte   // encoded raftpb.Snapshot; nil: none yet
+	Chunks      [][]byte // of the snapshot's index, in order
+	First       uint64   // index of Entries[0]; 0 without entries
 	Entries     [][]byte
 }
 
@@ -134,6 +135,7 @@ func (b *Batch) PutSnapshot(shard uint32, index uint64, data []byte) {
 		return
 	}
 	b.Set(shardKey(shard, "snap"), data)
+	b.keepChunks(shard, index)
 	last, err := b.lastIndex(shard)
 	if err != nil {
 		b.fail(err)
@@ -229,6 +231,7 @@ func (b *Batch) DropReplica(shard uint32, tombstone uint64) {
 	for _, name := range []string{"hs", "snap", "id", "inv"} {
 		b.Delete(shardKey(shard, name))
 	}
+	b.dropChunks(shard)
 	last, err := b.lastIndex(shard)
 	if err != nil {
 		b.fail(err)
@@ -278,12 +281,14 @@ func (s *Store) loadPart(d *ReplicaData, key []byte, name string, val []byte) er
 		d.HardState = val
 	case name == "snap":
 		d.Snapshot = val
+		return s.loadChunks(d)
 	case name == "id":
 		if len(val) != 16 {
 			return s.damage(key, "it is no replica id")
 		}
 		d.Replica, d.Incarnation = binary.BigEndian.Uint64(val), binary.BigEndian.Uint64(val[8:])
 	case name == "inv" || name == "tomb":
+	case len(name) == 19 && name[:6] == "chunk/": // loadChunks reads those that count
 	case len(name) == 12 && name[:4] == "log/":
 		index := indexOf(key)
 		if len(d.Entries) == 0 {

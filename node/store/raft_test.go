@@ -314,3 +314,40 @@ func BenchmarkCommitSync(b *testing.B) {
 		})
 	}
 }
+
+// TestChunks keeps the chunks of the stored snapshot and of the one in the
+// making, and no others.
+func TestChunks(t *testing.T) {
+	s := open(t, t.TempDir())
+	for _, index := range []uint64{3, 7, 9, 12} {
+		b := s.NewBatch()
+		if index == 3 {
+			b.PutReplica(1, 1, 1)
+		}
+		b.PutChunk(1, index, 0, []byte{byte(index), 0})
+		b.PutChunk(1, index, 1, []byte{byte(index), 1})
+		if index == 3 || index == 9 {
+			b.PutSnapshot(1, index, snapshot(index, 1))
+		}
+		if err := b.Commit(true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for index, want := range map[uint64]bool{3: false, 7: false, 9: true, 12: true} {
+		if c, err := s.Chunk(1, index, 1); err != nil || (c != nil) != want {
+			t.Errorf("chunk of index %d: %v, %v", index, c, err)
+		}
+	}
+	all, err := s.LoadReplicas()
+	if err != nil || len(all) != 1 || len(all[0].Chunks) != 2 || all[0].Chunks[1][0] != 9 {
+		t.Fatalf("loaded %+v, %v", all, err)
+	}
+	b := s.NewBatch()
+	b.DropReplica(1, 1)
+	if err := b.Commit(true); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := s.Chunk(1, 9, 0); c != nil || err != nil {
+		t.Errorf("a removed replica left a chunk: %v, %v", c, err)
+	}
+}

@@ -19,7 +19,10 @@ type lone struct {
 }
 
 func newLone(b *testing.B, p shard.Params) *lone {
-	cfg := shard.Config{Network: network, ID: 1, Self: "a", Params: p, Snapshot: shard.Found("a", 7)}
+	var d disk
+	d.write(shard.Found("a", 7))
+	cfg := shard.Config{Network: network, ID: 1, Self: "a", Params: p}
+	d.fill(&cfg)
 	rep, err := shard.New(cfg, shard.Now{Wall: wall})
 	if err != nil {
 		b.Fatal(err)

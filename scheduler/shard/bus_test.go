@@ -38,6 +38,7 @@ type box struct {
 type disk struct {
 	hard, snap []byte
 	entries    map[uint64][]byte
+	chunks     map[uint64][][]byte // by index of their snapshot
 	last       uint64
 	snapIndex  uint64
 }
@@ -46,11 +47,18 @@ func (d *disk) write(p shard.Persist) {
 	if p.HardState != nil {
 		d.hard = p.HardState
 	}
+	if d.entries == nil {
+		d.entries, d.chunks = map[uint64][]byte{}, map[uint64][][]byte{}
+	}
+	for _, c := range p.Chunks {
+		if c.N == 0 {
+			d.keepChunks(c.Index)
+		}
+		d.chunks[c.Index] = append(d.chunks[c.Index][:c.N:c.N], c.Data)
+	}
 	if p.Snapshot != nil {
 		d.snap, d.snapIndex = p.Snapshot, p.SnapshotIndex
-	}
-	if d.entries == nil {
-		d.entries = map[uint64][]byte{}
+		d.keepChunks(p.SnapshotIndex)
 	}
 	for i, e := range p.Entries {
 		d.entries[p.First+uint64(i)] = e
@@ -63,9 +71,26 @@ func (d *disk) write(p shard.Persist) {
 	}
 }
 
+// keepChunks drops all chunks but those of an index and of the snapshot.
+func (d *disk) keepChunks(index uint64) {
+	for i := range d.chunks { // any order: each is judged alone
+		if i != index && i != d.snapIndex {
+			delete(d.chunks, i)
+		}
+	}
+}
+
+// chunk answers a Fetch.
+func (d *disk) chunk(index uint64, n uint32) []byte {
+	if list := d.chunks[index]; int(n) < len(list) {
+		return list[n]
+	}
+	return nil
+}
+
 // fill gives the stored parts to a configuration.
 func (d *disk) fill(cfg *shard.Config) {
-	cfg.HardState, cfg.Snapshot, cfg.First = d.hard, d.snap, d.snapIndex+1
+	cfg.HardState, cfg.Snapshot, cfg.Chunks, cfg.First = d.hard, d.snap, d.chunks[d.snapIndex], d.snapIndex+1
 	for i := cfg.First; d.entries[i] != nil; i++ {
 		cfg.Entries = append(cfg.Entries, d.entries[i])
 	}
@@ -184,6 +209,11 @@ func (b *bus) perform(x *box, a shard.Action) {
 		b.printf("%s cuts batch %d: records %d to %d, members %v", x.peer, a.Batch.Seq, a.Batch.First, a.Batch.First+a.Batch.Count, a.Batch.Members)
 	case shard.Anchored:
 		b.printf("%s has the anchor of batch %d", x.peer, a.Anchor.Seq)
+	case shard.Fetch:
+		b.printf("%s fetches chunk %d of the snapshot at %d from %s", x.peer, a.N, a.Index, a.From)
+		if y := b.boxes[a.From]; !y.down && !b.cut[x.peer+" "+a.From] {
+			b.post(a.From, x.peer, shard.Fetched{Index: a.Index, N: a.N, Data: y.disk.chunk(a.Index, a.N)})
+		}
 	case shard.Removed:
 		b.printf("%s is removed", x.peer)
 		x.tomb, x.rep, x.disk = max(x.tomb, x.id), nil, disk{}

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -34,6 +35,7 @@ type Params struct {
 	SnapshotEvery uint64        // entries between snapshots, default 4096
 	CutCount      int           // leaves of a batch for the anchor, default 1024, at most job.MaxBatch
 	CutAge        time.Duration // how long leaves wait for a batch to fill, default 10 s
+	SnapshotChunk int           // bytes of a snapshot that travel together, at most MaxChunk, default 512 KiB
 	Weights       match.Weights // of the ranking; zero: match.DefaultWeights
 	Seed          uint64        // of the sampling of candidates
 }
@@ -71,6 +73,7 @@ func (p Params) withDefaults() Params {
 	p.SnapshotEvery = or(p.SnapshotEvery, 4096)
 	p.CutCount = min(or(p.CutCount, 1024), job.MaxBatch)
 	p.CutAge = or(p.CutAge, 10*time.Second)
+	p.SnapshotChunk = min(or(p.SnapshotChunk, 512<<10), MaxChunk)
 	p.Weights = or(p.Weights, match.DefaultWeights())
 	return p
 }
@@ -97,26 +100,29 @@ type Config struct {
 
 	HardState []byte
 	Snapshot  []byte
-	First     uint64 // index of Entries[0]
+	Chunks    [][]byte // of Snapshot's index, in order
+	First     uint64   // index of Entries[0]
 	Entries   [][]byte
 }
 
-// Found returns the snapshot with which the founder of a network bootstraps a
-// shard, once, in the same durable write as the genesis: the founder is the only
-// voter under replica id 1.
-func Found(founder string, incarnation uint64) []byte {
+// Found returns what the founder of a network stores to bootstrap a shard, once,
+// in the same durable write as the genesis: a snapshot in which the founder is
+// the only voter under replica id 1.
+func Found(founder string, incarnation uint64) Persist {
 	st := job.NewState(job.Member{ID: 1, Peer: founder, Incarnation: incarnation})
 	st.Index = 1
-	one := uint64(1)
+	return imageOf(st, 1, &raftpb.ConfState{Voters: []uint64{1}})
+}
+
+// imageOf makes a snapshot of a small state in one chunk.
+func imageOf(st *job.State, term uint64, conf *raftpb.ConfState) Persist {
+	data := st.Encode()
+	man := manifest{size: uint64(len(data)), sums: [][sha256.Size]byte{sha256.Sum256(data)}}
 	snap := &raftpb.Snapshot{
-		Data:     st.Encode(),
-		Metadata: &raftpb.SnapshotMetadata{Index: &one, Term: &one, ConfState: &raftpb.ConfState{Voters: []uint64{1}}},
+		Data:     man.encode(),
+		Metadata: &raftpb.SnapshotMetadata{Index: &st.Index, Term: &term, ConfState: conf},
 	}
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(snap)
-	if err != nil {
-		panic(fmt.Sprintf("encode a founding snapshot: %v", err)) // no input of it can be at fault
-	}
-	return b
+	return Persist{Snapshot: encode(snap), SnapshotIndex: st.Index, Chunks: []Chunk{{Index: st.Index, Data: data}}}
 }
 
 // New restores or makes a replica. Damaged stored parts are an error that says
@@ -156,7 +162,15 @@ func (r *Replica) restore() error {
 		if err := proto.Unmarshal(r.cfg.Snapshot, snap); err != nil {
 			return fmt.Errorf("stored snapshot: %w", err)
 		}
-		if err := r.install(snap); err != nil {
+		man, err := readManifest(snap.GetData())
+		if err != nil {
+			return fmt.Errorf("stored snapshot: %w", err)
+		}
+		st, err := man.decode(r.cfg.Chunks)
+		if err != nil {
+			return fmt.Errorf("stored snapshot at %d: %w", snap.GetMetadata().GetIndex(), err)
+		}
+		if err := r.install(snap, st); err != nil {
 			return err
 		}
 	}
@@ -180,7 +194,7 @@ func (r *Replica) restore() error {
 			entries = append(entries, e)
 		}
 	}
-	r.cfg.Entries, r.cfg.Snapshot, r.cfg.HardState = nil, nil, nil
+	r.cfg.Entries, r.cfg.Snapshot, r.cfg.Chunks, r.cfg.HardState = nil, nil, nil, nil
 	if len(entries) > 0 && entries[0].GetIndex() != r.state.Index+1 {
 		return fmt.Errorf("stored log begins at %d, but the snapshot ends at %d: entries are missing", entries[0].GetIndex(), r.state.Index)
 	}

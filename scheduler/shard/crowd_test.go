@@ -32,9 +32,11 @@ func newCrowd(t *testing.T, leaders, slots int) *crowd {
 		Total: total, Executors: []string{"wasm"}, Slots: uint32(slots),
 	}}, nil)
 	for i := range leaders {
-		r, err := shard.New(shard.Config{
-			Shard: uint32(i), Network: network, ID: 1, Self: name(i), Snapshot: shard.Found(name(i), 7),
-		}, shard.Now{Wall: wall})
+		var d disk
+		d.write(shard.Found(name(i), 7))
+		cfg := shard.Config{Shard: uint32(i), Network: network, ID: 1, Self: name(i)}
+		d.fill(&cfg)
+		r, err := shard.New(cfg, shard.Now{Wall: wall})
 		if err != nil {
 			t.Fatal(err)
 		}

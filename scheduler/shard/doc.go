@@ -78,6 +78,19 @@
 // leader that dies in between loses nothing: its successor finds the batch in the
 // state and begins with the anchor again, which takes a batch twice for once.
 //
+// # Snapshots
+//
+// The log is cut every SnapshotEvery entries. A snapshot is the state at one
+// index, written a piece per Step while commands go on being applied (job.Encoder),
+// so that no Step takes long however large the state is; Wake asks for the next
+// piece at once. What Raft knows as the snapshot is a manifest: the hashes of the
+// chunks that hold the state. MsgSnap carries that alone. Its receiver fetches
+// the chunks one after the other (Fetch) from the sender's disk, keeps each as it
+// comes, asks again for what was lost, reads the state a piece per Step, and only
+// then tells raft. While a follower fetches, the leader makes no newer snapshot,
+// unless the log grows too long or the group has changed: then the follower is
+// sent the new manifest and begins again.
+//
 // # Reads
 //
 // Read is answered after a ReadIndex round trip (ReadOnlySafe) once the state

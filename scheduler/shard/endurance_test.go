@@ -32,6 +32,7 @@ type enduring struct {
 	sizes    []int  // of the stored entries
 	logBytes int
 	snapshot int // bytes
+	chunks   int // bytes, of the last one written
 	accepted int
 	peak     peaks
 }
@@ -43,7 +44,10 @@ type peaks struct{ jobs, stateBytes, entries, logBytes, snapshot, tombstones, ev
 // retention, and shows that what is kept does not grow with their number.
 // make endurance does it with a million.
 func TestEndurance(t *testing.T) {
-	cfg := shard.Config{Network: network, ID: 1, Self: "a", Snapshot: shard.Found("a", 7)}
+	var d disk
+	d.write(shard.Found("a", 7))
+	cfg := shard.Config{Network: network, ID: 1, Self: "a"}
+	d.fill(&cfg)
 	rep, err := shard.New(cfg, shard.Now{Wall: wall})
 	if err != nil {
 		t.Fatal(err)
@@ -133,12 +137,18 @@ func (e *enduring) work(m work.Message) []shard.Event {
 }
 
 func (e *enduring) persist(p shard.Persist) {
+	for _, c := range p.Chunks {
+		if c.N == 0 {
+			e.chunks = 0
+		}
+		e.chunks += len(c.Data)
+	}
 	if p.Snapshot != nil {
 		cut := int(min(p.SnapshotIndex+1-e.first, uint64(len(e.sizes))))
 		for _, n := range e.sizes[:cut] {
 			e.logBytes -= n
 		}
-		e.sizes, e.first, e.snapshot = append([]int(nil), e.sizes[cut:]...), p.SnapshotIndex+1, len(p.Snapshot)
+		e.sizes, e.first, e.snapshot = append([]int(nil), e.sizes[cut:]...), p.SnapshotIndex+1, e.chunks
 	}
 	for _, b := range p.Entries {
 		e.sizes = append(e.sizes, len(b)) // a lone leader never rewrites

@@ -21,7 +21,7 @@ type group struct {
 	alive      map[uint64]time.Duration // when a replica was last heard
 	joined     map[uint64]time.Duration // when this leader first saw a learner or committed a replica
 	lost       map[uint64]bool          // refused its invitation: its state is gone
-	snapshots  map[uint64]time.Duration // until when a sent snapshot may be on its way
+	snapshots  map[uint64]time.Duration // when a snapshot that is under way is sent again
 	candidates []string
 	preferred  string
 	probing    string

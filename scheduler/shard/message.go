@@ -73,6 +73,14 @@ type InviteRefused struct {
 	ID   uint64
 }
 
+// Fetched is what Fetch has brought: a chunk of a snapshot, empty when it could
+// not be had.
+type Fetched struct {
+	Index uint64
+	N     uint32
+	Data  []byte
+}
+
 // HandOver asks a leader to give its leadership away; sent before a clean stop.
 type HandOver struct{}
 
@@ -92,6 +100,7 @@ func (Probed) event()        {}
 func (InviteRefused) event() {}
 func (HandOver) event()      {}
 func (Confirm) event()       {}
+func (Fetched) event()       {}
 
 // Action is one thing that the owner must do: one of the types below. They are
 // performed in order.
@@ -104,12 +113,35 @@ type Action interface{ action() }
 // holds the snapshot's last entry (same index and term) or ends there: otherwise
 // the snapshot is a leader's, and what this log has behind it was never
 // committed and must go.
+//
+// The state that a snapshot stands for is kept beside it, in Chunks that were
+// written before. A chunk 0 says that the chunks of all other indexes but that
+// of the stored snapshot are of no use any more, and Snapshot says that of all
+// but its own.
 type Persist struct {
 	HardState     []byte // encoded raftpb.HardState; nil: unchanged
 	First         uint64 // index of Entries[0]
 	Entries       [][]byte
 	Snapshot      []byte // encoded raftpb.Snapshot
 	SnapshotIndex uint64
+	Chunks        []Chunk
+}
+
+// Chunk is a part of the state at an index, at most MaxChunk bytes.
+type Chunk struct {
+	Index uint64
+	N     uint32
+	Data  []byte
+}
+
+// Fetch asks for a chunk of a snapshot that another node's replica has stored;
+// Fetched is the answer. It is asked for again if none comes, and it need not
+// pass through that replica: its owner answers from disk. One node should fetch
+// one chunk at a time, whatever the number of its shards.
+type Fetch struct {
+	From  string // peer
+	Index uint64
+	N     uint32
 }
 
 // Send carries a Raft message to the node of another replica.
@@ -221,3 +253,4 @@ func (Led) action()        {}
 func (Cut) action()        {}
 func (Anchored) action()   {}
 func (Removed) action()    {}
+func (Fetch) action()      {}

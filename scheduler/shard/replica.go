@@ -22,18 +22,18 @@ type Replica struct {
 	conf  *raftpb.ConfState
 	rand  *rand.Rand
 
-	snapIndex, snapTerm uint64
-	replayed            uint64            // entries up to here were applied before the restart
-	routes              map[uint64]string // replica id -> peer, for ids that the state does not name yet
-	now                 Now
-	lastStep            time.Duration
-	nextTick            time.Duration
-	shardNow            int64 // shard time as this replica would propose it
-	campaign            bool
-	lead                *leading // nil while another leads
-	led                 Led      // as last told
-	gone                bool
-	out                 []Action
+	images
+	replayed uint64            // entries up to here were applied before the restart
+	routes   map[uint64]string // replica id -> peer, for ids that the state does not name yet
+	now      Now
+	lastStep time.Duration
+	nextTick time.Duration
+	shardNow int64 // shard time as this replica would propose it
+	campaign bool
+	lead     *leading // nil while another leads
+	led      Led      // as last told
+	gone     bool
+	out      []Action
 }
 
 // State returns the applied state. Only the owner may look, only between Steps,
@@ -46,7 +46,8 @@ func (r *Replica) ID() uint64 { return r.cfg.ID }
 // Wake returns the monotonic time at which the next Step is wanted at the
 // latest.
 func (r *Replica) Wake() time.Duration {
-	if r.lead != nil && r.lead.ready && r.lead.dirty {
+	busy := r.making != nil || r.incoming != nil && r.incoming.dec != nil
+	if busy || r.lead != nil && r.lead.ready && r.lead.dirty {
 		return r.now.Mono
 	}
 	return r.nextTick
@@ -72,6 +73,8 @@ func (r *Replica) Step(now Now, ev Event) []Action {
 		r.rn.Tick()
 		r.tick()
 	}
+	r.makeSnapshot()
+	r.takeSnapshot()
 	r.settle()
 	if r.campaign { // only now, since raft refuses while stored changes of the configuration are not applied
 		r.campaign = false
@@ -136,6 +139,8 @@ func (r *Replica) handle(ev Event) {
 		r.handOver()
 	case Confirm:
 		r.confirm(ev)
+	case Fetched:
+		r.fetched(ev)
 	}
 }
 
@@ -170,6 +175,10 @@ func (r *Replica) received(ev Received) {
 	}
 	if r.lead != nil {
 		r.lead.alive[from] = r.now.Mono
+	}
+	if m.GetType() == raftpb.MsgSnap {
+		r.offered(ev.From, m)
+		return
 	}
 	r.try(r.rn.Step(m))
 }
@@ -221,8 +230,8 @@ func (r *Replica) persist(rd raft.Ready) {
 	}
 	r.do(p)
 	if p.Snapshot != nil {
-		if err := r.install(rd.Snapshot); err != nil {
-			panic(err) // a peer's committed state is unreadable: nothing sane can follow
+		if err := r.install(rd.Snapshot, r.incoming.state); err != nil {
+			panic(err) // raft has checked that it is newer
 		}
 		r.do(Applied{Reset: true})
 		for _, cut := range r.state.Anchoring.Cuts {
@@ -249,10 +258,9 @@ func (r *Replica) send(m *raftpb.Message) {
 	if peer == "" {
 		return
 	}
-	data := encode(m)
-	r.do(Send{To: peer, Data: data})
-	if m.GetType() == raftpb.MsgSnap && r.lead != nil {
-		r.lead.snapshots[m.GetTo()] = r.now.Mono + snapshotPatience + time.Duration(len(data))*time.Microsecond
+	r.do(Send{To: peer, Data: encode(m)})
+	if m.GetType() == raftpb.MsgSnap {
+		r.awaitSnapshot(m.GetTo())
 	}
 }
 

@@ -122,6 +122,7 @@ func (b *bus) command(f []string) {
 	switch f[0] {
 	case "params":
 		b.params.SnapshotEvery = uint64(b.number(args, "snapshotEvery"))
+		b.params.SnapshotChunk = b.number(args, "chunk")
 		b.params.DeadAfter = b.span(option(args, "deadAfter", "0s"))
 		b.params.CutCount, b.params.CutAge = b.number(args, "cutCount"), b.span(option(args, "cutAge", "0s"))
 		b.params.Reserve = b.span(option(args, "reserve", "0s"))
@@ -130,7 +131,7 @@ func (b *bus) command(f []string) {
 	case "found":
 		x := b.add(args[0])
 		x.id, x.incarnation = 1, 7
-		x.disk.write(shard.Persist{Snapshot: shard.Found(args[0], 7), SnapshotIndex: 1})
+		x.disk.write(shard.Found(args[0], 7))
 		b.start(x)
 	case "nodes":
 		for _, n := range args {

@@ -28,8 +28,9 @@ type shardDisk struct {
 // logDisk holds what Persist actions wrote.
 type logDisk struct {
 	hard, snap []byte
-	index      uint64   // of snap
-	entries    [][]byte // from index+1 on
+	index      uint64              // of snap
+	entries    [][]byte            // from index+1 on
+	chunks     map[uint64][][]byte // by index of their snapshot
 }
 
 func (d *logDisk) write(p shard.Persist) {
@@ -39,10 +40,17 @@ func (d *logDisk) write(p shard.Persist) {
 	if p.HardState != nil {
 		d.hard = p.HardState
 	}
+	for _, c := range p.Chunks {
+		if c.N == 0 {
+			d.keepChunks(c.Index)
+		}
+		d.chunks[c.Index] = append(d.chunks[c.Index][:c.N:c.N], c.Data)
+	}
 	if p.Snapshot != nil && p.SnapshotIndex > d.index {
 		cut := min(p.SnapshotIndex-d.index, uint64(len(d.entries)))
 		d.entries = slices.Clone(d.entries[cut:])
 		d.snap, d.index = p.Snapshot, p.SnapshotIndex
+		d.keepChunks(d.index)
 	}
 	for i, e := range p.Entries {
 		at := p.First + uint64(i)
@@ -57,9 +65,32 @@ func (d *logDisk) write(p shard.Persist) {
 	}
 }
 
+// keepChunks drops the chunks of all indexes but this one and the snapshot's.
+func (d *logDisk) keepChunks(index uint64) {
+	kept := map[uint64][][]byte{}
+	for _, i := range []uint64{index, d.index} {
+		if c := d.chunks[i]; c != nil {
+			kept[i] = c
+		}
+	}
+	d.chunks = kept
+}
+
+// chunk returns one chunk of a snapshot, nil where it is not.
+func (d *logDisk) chunk(index uint64, n uint32) []byte {
+	if d == nil {
+		return nil
+	}
+	if c := d.chunks[index]; int(n) < len(c) {
+		return c[n]
+	}
+	return nil
+}
+
 // fill gives what is stored to a replica's configuration.
 func (d *logDisk) fill(cfg *shard.Config) {
-	cfg.HardState, cfg.Snapshot, cfg.First, cfg.Entries = d.hard, d.snap, d.index+1, d.entries
+	cfg.HardState, cfg.Snapshot, cfg.Chunks = d.hard, d.snap, d.chunks[d.index]
+	cfg.First, cfg.Entries = d.index+1, d.entries
 }
 
 // commit reads the commit index out of a stored hard state.

@@ -153,6 +153,12 @@ func (w *world) group(h *host, a shard.Action) {
 		to := w.byName(a.To)
 		w.printf("%s shard %d dismisses replica %d of %s", from.name, s, a.ID, to.name)
 		w.send(KindGroup, from, to, 24, func() { to.dismissed(s, a.ID) })
+	case shard.Fetch:
+		to := w.byName(a.From)
+		w.send(KindRaft, from, to, 16, func() {
+			data := to.disk.shards[s].log.chunk(a.Index, a.N)
+			w.send(KindRaft, to, from, 16+len(data), func() { from.receive(s, shard.Fetched{Index: a.Index, N: a.N, Data: data}) })
+		})
 	}
 }
 

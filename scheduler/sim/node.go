@@ -86,8 +86,9 @@ func (w *world) byName(name string) *node {
 func (n *node) found(s uint32) {
 	d := &n.disk.shards[s]
 	d.id, d.incarnation, d.log = 1, n.w.rng.Uint64(), &logDisk{}
-	d.log.write(shard.Persist{Snapshot: shard.Found(n.name, d.incarnation), SnapshotIndex: 1})
-	n.w.oracle.found(s, d.log.snap)
+	p := shard.Found(n.name, d.incarnation)
+	d.log.write(p)
+	n.w.oracle.found(s, p.Chunks[0].Data)
 }
 
 // start brings the node up with what it has on disk.

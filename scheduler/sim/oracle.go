@@ -88,13 +88,8 @@ func newOracle(w *world) *oracle {
 }
 
 // found takes the state that a shard begins with.
-func (o *oracle) found(s uint32, snapshot []byte) {
-	snap := &raftpb.Snapshot{}
-	if err := proto.Unmarshal(snapshot, snap); err != nil {
-		o.w.violate("found", "%v", err)
-		return
-	}
-	st, err := job.DecodeState(snap.GetData())
+func (o *oracle) found(s uint32, state []byte) {
+	st, err := job.DecodeState(state)
 	if err != nil {
 		o.w.violate("found", "%v", err)
 		return

@@ -25,6 +25,7 @@ func (c Config) params() shard.Params {
 		DeadAfter: 6 * time.Second, CatchUp: 10 * time.Second, MoveAfter: 4 * time.Second,
 		SnapshotEvery: c.SnapshotEvery, Seed: c.Seed,
 		CutCount: max(1, int(c.SnapshotEvery/6)), CutAge: 2 * time.Second,
+		SnapshotChunk: int(c.SnapshotEvery) * 40, // so that most snapshots have several
 	}
 }
 
