@@ -43,6 +43,11 @@ func (r *Replica) submit(ev Submit) {
 		return
 	}
 	id := offer.ID()
+	if j := r.state.Jobs[id]; j != nil && r.lead != nil {
+		// Accepted is accepted, whoever leads: this needs no place in the log.
+		r.do(Reply{Token: ev.Token, Answer: answerOf(&job.Command{Job: id}, job.Outcome{Reason: job.ReasonExisting, Job: j})})
+		return
+	}
 	if reason, text := r.admit(id, offer, spec); reason != "" {
 		r.refuse(ev.Token, reason, text)
 		return
@@ -74,9 +79,19 @@ func (r *Replica) enqueue(w waiter) {
 		r.refuse(w.token, job.ReasonBusy, "too many requests wait for the shard; try again in a second")
 	default:
 		w.until = r.now.Mono + r.p.Answer
+		if r.lead.ready {
+			w.proposed = r.underWay(&w) || r.propose(w.cmd)
+		}
 		r.lead.waiting = append(r.lead.waiting, w)
-		r.proposeWaiting()
 	}
+}
+
+// underWay says whether the same offer has been proposed already, as it often
+// comes both straight and by gossip: one entry of the log answers both.
+func (r *Replica) underWay(w *waiter) bool {
+	return w.cmd.Op == job.OpAccept && slices.ContainsFunc(r.lead.waiting, func(o waiter) bool {
+		return o.proposed && o.job == w.job && o.cmd.Op == job.OpAccept
+	})
 }
 
 // proposeWaiting proposes what could not be proposed before.

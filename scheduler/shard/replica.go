@@ -111,6 +111,9 @@ func (r *Replica) passTime(gap time.Duration) {
 	}
 }
 
+// maxRoutes bounds the replicas that are known by their messages alone.
+const maxRoutes = 64
+
 func (r *Replica) handle(ev Event) {
 	switch ev := ev.(type) {
 	case Received:
@@ -171,9 +174,11 @@ func (r *Replica) received(ev Received) {
 		}
 		return
 	case !known:
+		if len(r.routes) >= maxRoutes {
+			clear(r.routes) // whoever is meant is heard again
+		}
 		r.routes[from] = ev.From
-	}
-	if r.lead != nil {
+	case r.lead != nil:
 		r.lead.alive[from] = r.now.Mono
 	}
 	if m.GetType() == raftpb.MsgSnap {

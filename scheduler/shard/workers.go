@@ -146,7 +146,9 @@ func (r *Replica) startedBy(peer string, k work.Key) {
 	if t := r.state.Jobs[k.Job].Task(k.Task); t.State != job.Assigned || l.starts[k] {
 		return
 	}
-	l.starts[k] = r.propose(&job.Command{Op: job.OpStarted, Job: k.Job, Task: k.Task, Attempt: k.Attempt, Fence: k.Fence})
+	if r.propose(&job.Command{Op: job.OpStarted, Job: k.Job, Task: k.Task, Attempt: k.Attempt, Fence: k.Fence}) {
+		l.starts[k] = true
+	}
 }
 
 // report judges how an attempt ended. Only the log decides; a report about an
