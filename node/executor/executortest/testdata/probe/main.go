@@ -22,7 +22,7 @@ func main() {
 		"env": env, "exit": exit, "loop": loop, "sleep": sleep, "panic": blow, "flood": flood,
 		"write": write, "many": many, "grow": grow, "cat": cat, "walk": walk, "escape": escape,
 		"intoIn": intoIn, "progress": report, "senses": senses, "scratch": scratch, "swallow": swallow,
-		"unlinked": unlinked, "stdin": stdin, "churn": churn, "spin": spin, "stuck": stuck,
+		"unlinked": unlinked, "stdin": stdin, "churn": churn, "spin": spin, "stuck": stuck, "size": size,
 	}
 	deed, ok := deeds[os.Args[1]]
 	if !ok {
@@ -305,6 +305,18 @@ func scratch([]string) error {
 	}
 	fmt.Println(string(b), fi.Size(), len(list))
 	return os.RemoveAll("/tmp/gone")
+}
+
+// size prints how large files are.
+func size(args []string) error {
+	for _, name := range args {
+		info, err := os.Stat(name)
+		if err != nil {
+			return err
+		}
+		fmt.Println(info.Size())
+	}
+	return nil
 }
 
 func stdin([]string) error {
