@@ -200,13 +200,9 @@ func sortedRefs(m map[ref]*booking) []ref {
 // judgeLeases lapses what silent workers hold.
 func (r *Replica) judgeLeases() {
 	l := r.lead
-	l.strike(func(w *worker) bool {
-		silent := r.now.Mono-w.heard > r.p.Lease
-		if silent {
-			l.pool.Remove(&w.view)
-		}
-		return silent
-	})
+	for _, w := range l.strike(r.now.Mono, r.p.Lease) {
+		l.pool.Remove(&w.view)
+	}
 	for _, a := range l.standing(r.hasLapsed) {
 		r.fail(a.key, job.CauseLapse, "its worker fell silent")
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ciro-network/ciro/scheduler/work"
 )
@@ -13,6 +14,7 @@ import (
 type roster struct {
 	workers  []*worker
 	attached map[string]*worker
+	quietAt  time.Duration // nobody has been silent for a whole lease before
 }
 
 // worker returns an attached worker, or nil.
@@ -25,15 +27,24 @@ func (t *roster) enrol(w *worker) {
 	t.attached[w.view.ID] = w
 }
 
-// strike takes out the workers that gone says.
-func (t *roster) strike(gone func(*worker) bool) {
+// strike takes out the workers that have been silent for longer than a lease and
+// returns them. It looks at all of them only when one may have been.
+func (t *roster) strike(now, lease time.Duration) (gone []*worker) {
+	if now <= t.quietAt {
+		return nil
+	}
+	oldest := now
 	t.workers = slices.DeleteFunc(t.workers, func(w *worker) bool {
-		out := gone(w)
-		if out {
-			delete(t.attached, w.view.ID)
+		if now-w.heard <= lease {
+			oldest = min(oldest, w.heard)
+			return false
 		}
-		return out
+		delete(t.attached, w.view.ID)
+		gone = append(gone, w)
+		return true
 	})
+	t.quietAt = oldest + lease
+	return gone
 }
 
 // holdings are the attempts that stand: by task, and by worker in the order of

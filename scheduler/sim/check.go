@@ -169,19 +169,8 @@ func (o *oracle) scanReplica(l *ledger, h *host) {
 	if st.Index == 0 {
 		return // just invited
 	}
-	hash := stateHash(st)
-	if old, ok := l.hashes[st.Index]; ok && old != hash {
-		o.w.violate("replicas", "%s shard %d has another state at index %d than was seen before", h.n.name, h.shard, st.Index)
-	}
-	l.hashes[st.Index] = hash
-	if len(l.hashes) > maxHashes {
-		clear(l.hashes) // the replicas are far beyond most of them
-	}
-	if st.Index == l.state.Index {
-		l.state.Members, l.state.NextID = st.Members, st.NextID
-		if stateHash(l.state) != hash {
-			o.w.violate("replicas", "%s shard %d has a state at index %d that its log does not make", h.n.name, h.shard, st.Index)
-		}
+	if st.Index != h.scanned { // otherwise it was looked at before
+		o.scanState(l, h, st)
 	}
 	if !h.rep.Health().Mine {
 		return
@@ -190,6 +179,30 @@ func (o *oracle) scanReplica(l *ledger, h *host) {
 		if code, _ := h.rep.Explain(j); code == "" && !j.State.Terminal() {
 			o.w.violate("G8", "%s shard %d cannot say what job %s waits for", h.n.name, h.shard, j.ID.Short())
 		}
+	}
+}
+
+// scanState compares a replica's state with those of others at the same index
+// and with what the log makes.
+func (o *oracle) scanState(l *ledger, h *host, st *job.State) {
+	h.scanned = st.Index
+	hash := stateHash(st)
+	if old, ok := l.hashes[st.Index]; ok && old != hash {
+		o.w.violate("replicas", "%s shard %d has another state at index %d than was seen before", h.n.name, h.shard, st.Index)
+	}
+	l.hashes[st.Index] = hash
+	if len(l.hashes) > maxHashes {
+		clear(l.hashes) // the replicas are far beyond most of them
+	}
+	if st.Index != l.state.Index {
+		return
+	}
+	if l.madeAt != st.Index {
+		l.state.Members, l.state.NextID = st.Members, st.NextID
+		l.made, l.madeAt = stateHash(l.state), st.Index
+	}
+	if l.made != hash {
+		o.w.violate("replicas", "%s shard %d has a state at index %d that its log does not make", h.n.name, h.shard, st.Index)
 	}
 }
 

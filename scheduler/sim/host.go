@@ -18,6 +18,7 @@ type host struct {
 	inbox    []shard.Event
 	led      shard.Led
 	ledAt    time.Duration
+	scanned  uint64 // index at which its state was last compared
 	tickAt   time.Duration
 	commit   uint64                   // as told to the oracle
 	seen     map[uint64][]byte        // entries beyond commit, as the replica believes them stored

@@ -52,6 +52,8 @@ type ledger struct {
 	fresh   map[job.ID]time.Duration    // accepted, nothing assigned yet
 	batches batches
 	group
+	made   uint64 // hash of state at index madeAt
+	madeAt uint64
 }
 
 // interruption is something that a crash has interrupted.
