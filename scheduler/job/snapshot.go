@@ -39,6 +39,10 @@ func (s *State) putHead(w *codec.Writer, jobs int) {
 		w.String(m.Peer)
 		w.Fixed(be64(m.Incarnation))
 	}
+	w.Uint(s.Recovery.Epoch)
+	w.Uint(s.Recovery.Floor)
+	w.Int(s.Recovery.At)
+	w.Strings(s.Recovery.Fenced)
 	w.Uint(uint64(jobs))
 }
 
@@ -128,6 +132,7 @@ func (s *State) getHead(r *codec.Reader) (jobs int) {
 		}
 		s.Members[m.ID], *last = m, m.ID
 	}
+	s.Recovery = Recovery{Epoch: r.Uint(), Floor: r.Uint(), At: r.Int(), Fenced: r.Strings(maxFenced, maxPeerText)}
 	return r.Count(1 << 24)
 }
 

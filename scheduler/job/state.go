@@ -263,6 +263,19 @@ type Member struct {
 	Incarnation uint64 // random, made by the node when it was asked
 }
 
+// Recovery says that the group was begun anew from one replica's state after a
+// majority of its voters was lost for good. No replica id up to Floor ever counts
+// again; Fenced are the nodes that held one.
+type Recovery struct {
+	Epoch  uint64 // number of recoveries so far
+	Floor  uint64
+	At     int64 // shard time
+	Fenced []string
+}
+
+// maxFenced bounds the nodes of a recovery.
+const maxFenced = 64
+
 // State is a shard's replicated state. Only Apply changes it.
 type State struct {
 	Time       int64 // shard time, unix milliseconds, never falls
@@ -271,6 +284,7 @@ type State struct {
 	Tombstones map[ID]int64 // until when the id is remembered
 	Members    map[uint64]Member
 	NextID     uint64 // the next replica id
+	Recovery   Recovery
 	Events     []Event
 	Bytes      int64  // approximate size of Jobs
 	Noops      uint64 // commands that no longer matched

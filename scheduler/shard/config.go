@@ -27,6 +27,7 @@ type Params struct {
 	DeadAfter     time.Duration // silence after which a voter is replaced, default 30 s
 	CatchUp       time.Duration // time a learner has to catch up, default 2 min
 	MoveAfter     time.Duration // least time between two moves of the leadership, default 60 s
+	DriftAfter    time.Duration // least time between two moves of a replica to a better node, default 10 min
 	Replication   int           // voters wanted, odd, default 3
 	MaxWorkers    int           // attached workers, default 1000
 	MaxWaiting    int           // client requests that wait, default 4096
@@ -66,6 +67,7 @@ func (p Params) withDefaults() Params {
 	p.DeadAfter = or(p.DeadAfter, 30*time.Second)
 	p.CatchUp = or(p.CatchUp, 2*time.Minute)
 	p.MoveAfter = or(p.MoveAfter, 60*time.Second)
+	p.DriftAfter = or(p.DriftAfter, 10*time.Minute)
 	p.Replication = or(p.Replication, 3)
 	p.MaxWorkers = or(p.MaxWorkers, 1000)
 	p.MaxWaiting = or(p.MaxWaiting, 4096)

@@ -78,6 +78,17 @@
 // leader that dies in between loses nothing: its successor finds the batch in the
 // state and begins with the anchor again, which takes a batch twice for once.
 //
+// A whole group moves towards the nodes that should hold it by rendezvous order,
+// one replica in DriftAfter. A leader gives the leadership only to a voter that
+// has replied just now. What a leader that died has left half done its successor
+// finds in the configuration: a learner that is caught up becomes a voter where
+// one is missing, takes the place of one on a worse node, or goes.
+//
+// When a majority of the voters is lost for good, Recover begins the group anew
+// with one replica that is left, under an id that no replica had, in terms far
+// ahead, with the recovery counted in the state. The new leader dismisses what
+// comes back of the old group.
+//
 // # Snapshots
 //
 // The log is cut every SnapshotEvery entries. A snapshot is the state at one

@@ -3,7 +3,6 @@ package shard
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -18,7 +17,8 @@ import (
 
 // group is what a leader knows of its group beyond the configuration.
 type group struct {
-	alive      map[uint64]time.Duration // when a replica was last heard
+	alive      map[uint64]time.Duration // when a replica was last heard; a gap of this leader's own renews it
+	replied    map[uint64]time.Duration // the same, never renewed
 	joined     map[uint64]time.Duration // when this leader first saw a learner or committed a replica
 	lost       map[uint64]bool          // refused its invitation: its state is gone
 	snapshots  map[uint64]time.Duration // when a snapshot that is under way is sent again
@@ -27,12 +27,14 @@ type group struct {
 	probing    string
 	probedAt   time.Duration
 	movedAt    time.Duration
+	driftAt    time.Duration
+	fenceAt    time.Duration
 }
 
 func newGroup(now time.Duration) group {
 	return group{
 		alive: map[uint64]time.Duration{}, joined: map[uint64]time.Duration{}, lost: map[uint64]bool{},
-		snapshots: map[uint64]time.Duration{},
+		snapshots: map[uint64]time.Duration{}, replied: map[uint64]time.Duration{}, driftAt: now,
 	}
 }
 
@@ -61,10 +63,11 @@ func (r *Replica) isLive(id uint64) bool {
 // tendGroup takes at most one step towards the group that should be.
 func (r *Replica) tendGroup() {
 	r.inviteSilent()
+	r.fence()
 	if len(r.conf.GetVotersOutgoing()) > 0 {
 		return // raft leaves the joint configuration by itself
 	}
-	if r.dropLearner() || r.promote() || r.addLearner() {
+	if r.dropLearner() || r.promote() || r.swap() || r.addLearner() || r.drift() {
 		return
 	}
 	r.movePreferred()
@@ -172,9 +175,14 @@ func (r *Replica) addLearner() bool {
 	if members >= want || r.lead.probing != "" && r.now.Mono-r.lead.probedAt < 2*time.Second {
 		return false
 	}
+	return r.probe(slices.DeleteFunc(slices.Clone(r.lead.candidates), func(c string) bool { return taken[c] }))
+}
+
+// probe asks the best of some nodes whether it would hold a replica, or the
+// next best if the best did not answer the last time.
+func (r *Replica) probe(free []string) bool {
 	refused := r.lead.probing
 	r.lead.probing = ""
-	free := slices.DeleteFunc(slices.Clone(r.lead.candidates), func(c string) bool { return taken[c] })
 	ranked := placement.Rank(placement.ShardKey(r.cfg.Network, r.cfg.Shard), free)
 	if len(ranked) > 1 && ranked[0] == refused {
 		ranked = ranked[1:] // it did not answer: try the next one this time
@@ -235,6 +243,16 @@ func (r *Replica) change(add *job.Member, ccs ...*raftpb.ConfChangeSingle) bool 
 	return r.rn.ProposeConfChange(cc) == nil
 }
 
+// memberOf reads the new member out of a change; false when it has none.
+func memberOf(cc *raftpb.ConfChangeV2, err error) (job.Member, bool) {
+	if err != nil || len(cc.GetContext()) == 0 {
+		return job.Member{}, false
+	}
+	rd := codec.NewReader(cc.GetContext())
+	m := job.Member{ID: rd.Uint(), Peer: rd.String(job.MaxName), Incarnation: rd.Uint()}
+	return m, rd.Close() == nil
+}
+
 // applyConf applies a committed change. Members that no part of the
 // configuration names any more are forgotten; their ids never return.
 func (r *Replica) applyConf(e interface{ GetData() []byte }) {
@@ -243,16 +261,12 @@ func (r *Replica) applyConf(e interface{ GetData() []byte }) {
 		panic(fmt.Sprintf("shard %d: committed configuration change: %v", r.cfg.Shard, err))
 	}
 	r.conf = r.rn.ApplyConfChange(cc)
-	if len(cc.GetContext()) > 0 {
-		rd := codec.NewReader(cc.GetContext())
-		m := job.Member{ID: rd.Uint(), Peer: rd.String(job.MaxName), Incarnation: rd.Uint()}
-		if rd.Close() == nil {
-			r.state.Members[m.ID] = m
-			r.state.NextID = max(r.state.NextID, m.ID+1)
-			if r.lead != nil {
-				r.lead.joined[m.ID] = r.now.Mono
-				r.do(Invite{To: m.Peer, ID: m.ID, Incarnation: m.Incarnation})
-			}
+	if m, ok := memberOf(cc, nil); ok {
+		r.state.Members[m.ID] = m
+		r.state.NextID = max(r.state.NextID, m.ID+1)
+		if r.lead != nil {
+			r.lead.joined[m.ID] = r.now.Mono
+			r.do(Invite{To: m.Peer, ID: m.ID, Incarnation: m.Incarnation})
 		}
 	}
 	in := slices.Concat(r.conf.GetVoters(), r.conf.GetLearners(), r.conf.GetVotersOutgoing(), r.conf.GetLearnersNext())
@@ -270,43 +284,4 @@ func (r *Replica) applyConf(e interface{ GetData() []byte }) {
 			r.do(Removed{})
 		}
 	}
-}
-
-// movePreferred hands the leadership to the voter that should have it.
-func (r *Replica) movePreferred() {
-	l := r.lead
-	if l.preferred == "" || l.preferred == r.cfg.Self || r.now.Mono-l.movedAt < r.p.MoveAfter {
-		return
-	}
-	if id := r.voterAt(func(m job.Member) bool { return m.Peer == l.preferred }); id != 0 {
-		l.movedAt = r.now.Mono
-		r.rn.TransferLeader(id)
-	}
-}
-
-// handOver gives the leadership to any voter that is caught up.
-func (r *Replica) handOver() {
-	if r.lead == nil {
-		return
-	}
-	if id := r.voterAt(func(job.Member) bool { return true }); id != 0 {
-		r.rn.TransferLeader(id)
-	}
-}
-
-// voterAt returns another live, caught-up voter that fits, the one with the
-// lowest peer id, or 0.
-func (r *Replica) voterAt(fits func(job.Member) bool) uint64 {
-	caught := r.caughtUp()
-	var best job.Member
-	for _, id := range r.conf.GetVoters() {
-		m, ok := r.state.Members[id]
-		if !ok || id == r.cfg.ID || !caught[id] || !r.isLive(id) || !fits(m) {
-			continue
-		}
-		if best.ID == 0 || strings.Compare(m.Peer, best.Peer) < 0 {
-			best = m
-		}
-	}
-	return best.ID
 }

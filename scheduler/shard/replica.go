@@ -179,7 +179,7 @@ func (r *Replica) received(ev Received) {
 		}
 		r.routes[from] = ev.From
 	case r.lead != nil:
-		r.lead.alive[from] = r.now.Mono
+		r.lead.alive[from], r.lead.replied[from] = r.now.Mono, r.now.Mono
 	}
 	if m.GetType() == raftpb.MsgSnap {
 		r.offered(ev.From, m)

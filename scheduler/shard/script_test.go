@@ -123,6 +123,8 @@ func (b *bus) command(f []string) {
 	case "params":
 		b.params.SnapshotEvery = uint64(b.number(args, "snapshotEvery"))
 		b.params.SnapshotChunk = b.number(args, "chunk")
+		b.params.Replication = b.number(args, "replication")
+		b.params.DriftAfter = b.span(option(args, "driftAfter", "0s"))
 		b.params.DeadAfter = b.span(option(args, "deadAfter", "0s"))
 		b.params.CutCount, b.params.CutAge = b.number(args, "cutCount"), b.span(option(args, "cutAge", "0s"))
 		b.params.Reserve = b.span(option(args, "reserve", "0s"))
@@ -144,6 +146,8 @@ func (b *bus) command(f []string) {
 		b.run(b.span(args[0]))
 	case "isolate", "heal":
 		b.faults(f[0], args)
+	case "recover":
+		b.recover(b.boxes[args[0]], strings.Split(option(args, "lost", ""), ","))
 	case "crash", "restart", "wipe", "handover":
 		b.power(f[0], b.boxes[args[0]])
 	case "anchor":
@@ -181,6 +185,19 @@ func (b *bus) power(verb string, x *box) {
 	case "handover":
 		b.step(x, shard.HandOver{})
 	}
+}
+
+// recover begins the group anew with one box, as its owner does.
+func (b *bus) recover(x *box, lost []string) {
+	rec, err := x.rep.Recover(lost, 77)
+	if err != nil {
+		b.printf("%s does not recover: %v", x.peer, err)
+		return
+	}
+	b.printf("%s begins anew as replica %d; replicas up to %d are no more", x.peer, rec.ID, rec.Floor)
+	x.tomb, x.id, x.incarnation, x.disk = max(x.tomb, rec.Floor), rec.ID, 77, disk{}
+	x.disk.write(rec.Image)
+	b.start(x)
 }
 
 func (b *bus) hire(verb string, args []string) {
