@@ -8,16 +8,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/ciro-network/ciro/node/api"
 	"github.com/ciro-network/ciro/node/jobspec"
 	"github.com/ciro-network/ciro/node/meshpb"
+	"github.com/ciro-network/ciro/p2p/blobs"
 	"github.com/ciro-network/ciro/scheduler/job"
 )
 
@@ -43,7 +46,7 @@ func short(p string) string {
 
 // Submit implements api.Jobs.
 func (a *adapter) Submit(ctx context.Context, s api.Submission) (api.Acceptance, error) {
-	raw, offer, err := a.offer(s)
+	raw, offer, err := a.offer(ctx, s)
 	if err != nil {
 		return api.Acceptance{}, err
 	}
@@ -95,7 +98,7 @@ func (a *adapter) viewAcceptance(acc *meshpb.Acceptance) (api.Acceptance, error)
 
 // offer makes and signs the offer of a submission. The same idempotency key and
 // spec give the same offer, also after a restart.
-func (a *adapter) offer(s api.Submission) ([]byte, *job.Offer, error) {
+func (a *adapter) offer(ctx context.Context, s api.Submission) ([]byte, *job.Offer, error) {
 	doc, err := jobspec.Parse(s.Spec, "spec")
 	if err != nil {
 		return nil, nil, api.Refuse(api.CodeInvalidSpec, "correct the spec and submit it again", "%v", err)
@@ -103,6 +106,9 @@ func (a *adapter) offer(s api.Submission) ([]byte, *job.Offer, error) {
 	spec, err := doc.Spec()
 	if err != nil {
 		return nil, nil, api.Refuse(api.CodeInvalidSpec, "correct the spec and submit it again", "%v", err)
+	}
+	if err := a.checkModule(ctx, spec); err != nil {
+		return nil, nil, err
 	}
 	encoded := spec.Encode()
 	key := ""
@@ -129,6 +135,32 @@ func (a *adapter) offer(s api.Submission) ([]byte, *job.Offer, error) {
 		o, err = job.DecodeOffer(raw) // another request with the same key may have been first
 	}
 	return raw, o, err
+}
+
+// checkModule refuses what is no program, if it is at hand: a job with such a
+// module would only fail later.
+func (a *adapter) checkModule(ctx context.Context, spec *job.Spec) error {
+	c, err := cid.Decode(spec.Module)
+	if err != nil {
+		return api.Refuse(api.CodeInvalidSpec, "correct the spec and submit it again", "module: %q is no CID", spec.Module)
+	}
+	f, _, err := a.n.blobs.Open(ctx, c, "")
+	if errors.Is(err, blobs.ErrNotFound) || ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return api.Refuse(api.CodeInvalidSpec, "name the CID of a .wasm file", "module: %v", err)
+	}
+	defer f.Close()
+	head := make([]byte, jobspec.ModuleHead)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil // it is at hand in part only
+	}
+	if err := jobspec.CheckModule(head[:n]); err != nil {
+		return api.Refuse(api.CodeInvalidSpec, "", "module: %v", err)
+	}
+	return nil
 }
 
 // Cancel implements api.Jobs.

@@ -110,7 +110,7 @@ func refuse(r *meshpb.JobReply) *api.Refusal {
 		return api.Refuse(api.CodeExpired, "submit the job again", "%s", r.Message)
 	case job.ReasonUnknown:
 		return api.Refuse(api.CodeUnknownJob, "ciro job list shows the known ones", "%s", r.Message)
-	case job.ReasonEnded:
+	case job.ReasonEnded, job.ReasonNotFailed, job.ReasonNotDead, job.ReasonStale:
 		return api.Refuse(api.CodeConflict, "", "%s", r.Message)
 	case job.ReasonBusy, shard.ReasonClientRate:
 		out := api.Refuse(r.Code, "try again in a moment", "%s", r.Message)

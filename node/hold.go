@@ -17,11 +17,7 @@ import (
 
 // holdInputs has a job's module and inputs held here and by a second node.
 func (n *Node) holdInputs(ctx context.Context, id job.ID, spec *job.Spec, from []string) ([]string, error) {
-	cids := []string{spec.Module}
-	for _, in := range spec.Inputs {
-		cids = append(cids, in.CID)
-	}
-	until := n.keepUntil(spec)
+	cids, until := inputsOf(spec), n.keepUntil(spec)
 	if err := n.hold(ctx, until, cids, from); err != nil {
 		return nil, err
 	}
@@ -35,6 +31,15 @@ func (n *Node) holdInputs(ctx context.Context, id job.ID, spec *job.Spec, from [
 		holders = append(holders, second)
 	}
 	return holders, nil
+}
+
+// inputsOf names what a job's tasks need: its module and inputs.
+func inputsOf(spec *job.Spec) []string {
+	cids := []string{spec.Module}
+	for _, in := range spec.Inputs {
+		cids = append(cids, in.CID)
+	}
+	return cids
 }
 
 // hold fetches blobs and pins them until a time, rounded up to the hour, so that

@@ -233,7 +233,7 @@ func (n *Node) openAPI(context.Context) error {
 	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newMetrics(n))
 	a := &adapter{n: n}
 	srv, err := api.New(api.Config{
-		Jobs: a, Logs: a, Blobs: a, Mesh: a, Operator: a, Listen: n.cfg.API.Listen, FallbackPort: !n.cfg.Given("api.listen"),
+		Jobs: a, Logs: a, Blobs: a, Mesh: a, Operator: a, Advice: a, Rounds: a, Listen: n.cfg.API.Listen, FallbackPort: !n.cfg.Given("api.listen"),
 		Token: n.cfg.API.Token, AllowedHosts: n.cfg.API.AllowedHosts, Gatherer: shown, Log: n.log, Version: n.parts.Version,
 	})
 	if err != nil {

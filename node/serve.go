@@ -61,6 +61,17 @@ func (n *Node) answer(ctx context.Context, from string, req *meshpb.JobRequest, 
 		return each(n.serveList(ctx, what.List))
 	case *meshpb.JobRequest_Workers:
 		return each(n.serveWorkers(ctx))
+	case *meshpb.JobRequest_Retry:
+		ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
+		defer cancel()
+		if err := each(&meshpb.JobReply{Code: codeWorking}); err != nil {
+			return err
+		}
+		return each(n.serveRetry(ctx, what.Retry))
+	case *meshpb.JobRequest_DeadLetters:
+		return each(n.serveDeadLetters(ctx, what.DeadLetters))
+	case *meshpb.JobRequest_DryRun:
+		return each(n.serveDryRun(ctx, what.DryRun))
 	case *meshpb.JobRequest_Hold:
 		return each(n.serveHold(ctx, what.Hold))
 	case *meshpb.JobRequest_Watch:
@@ -240,7 +251,10 @@ func (n *Node) serveDescribe(ctx context.Context, d *meshpb.Describe) *meshpb.Jo
 		}
 		if j := r.State().Jobs[id]; j != nil {
 			view = n.viewJob(r, j, on)
-			view.Stale = d.Stale
+			if view.Stale = d.Stale; d.Stale && !j.State.Terminal() {
+				view.WaitingFor = &api.Waiting{Code: shard.WaitsLeader,
+					Sentence: "the shard's coordinator cannot be reached; this is what this node remembers"}
+			}
 		}
 		_, forgotten = r.State().Tombstones[id]
 	})

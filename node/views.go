@@ -24,7 +24,7 @@ func moment(ms int64) api.Time {
 
 func summarise(j *job.Job, on uint32) api.JobSummary {
 	s := api.JobSummary{
-		ID: j.ID.String(), Name: j.Spec.Name, Type: j.Spec.Type, State: j.State.String(), Priority: int(j.Spec.Priority), Shard: int(on),
+		ID: j.ID.String(), Name: j.Spec.Name, Type: j.Spec.Type, State: j.State.String(), Round: int(j.Round), Priority: int(j.Spec.Priority), Shard: int(on),
 		Submitted: moment(j.Accepted), Started: moment(j.Begun), Ended: moment(j.Ended), ClientAddress: j.Spec.Client,
 		Counts: api.TaskCounts{
 			Total: int(j.Spec.Tasks), Queued: int(j.Count(job.Queued)), Assigned: int(j.Count(job.Assigned)),
@@ -62,8 +62,8 @@ func (n *Node) viewJob(r *shard.Replica, j *job.Job, on uint32) *api.Job {
 	}
 	if j.State.Terminal() {
 		v.KeptUntil = moment(j.KeptUntil())
-	} else if code, sentence := r.Explain(j); code != "" {
-		v.WaitingFor = &api.Reason{Code: code, Sentence: sentence}
+	} else if w := r.Waiting(j); w.Code != "" {
+		v.WaitingFor = viewWaiting(&w, j)
 	}
 	if j.State == job.Completed {
 		v.Result = resultOf(j)
@@ -89,7 +89,8 @@ func (n *Node) viewTask(j *job.Job, position int) api.Task {
 	index := j.WireIndex(position)
 	v := api.Task{
 		Index: int(index), State: t.State.String(), Attempt: int(t.Attempt), Worker: t.Worker, Failures: int(t.Failures), Lost: int(t.Lost),
-		Started: moment(t.Started), Ended: moment(t.Ended),
+		DeadLetter: t.DeadLetter,
+		Started:    moment(t.Started), Ended: moment(t.Ended),
 	}
 	if res := t.Result; res != nil {
 		exit := int(res.Exit)
@@ -102,7 +103,7 @@ func (n *Node) viewTask(j *job.Job, position int) api.Task {
 	}
 	for _, e := range t.Errors {
 		v.Errors = append(v.Errors, api.AttemptError{
-			Attempt: int(e.Attempt), Worker: e.Worker, Cause: e.Cause.String(), Detail: e.Detail, At: moment(e.At),
+			Attempt: int(e.Attempt), Worker: e.Worker, Cause: e.Cause.String(), Class: e.Cause.Class(true).String(), Detail: e.Detail, At: moment(e.At),
 		})
 	}
 	return v

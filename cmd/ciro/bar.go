@@ -59,6 +59,14 @@ func (p *progress) apply(e api.Event) {
 		if e.Kind == api.EventProgress {
 			p.partial[e.Task] = e.Progress
 		}
+	case e.Kind == api.EventRetried:
+		p.state = api.JobRunning
+		// any order: each task alone
+		for task, state := range p.states {
+			if state == api.TaskDead {
+				p.states[task] = api.TaskQueued
+			}
+		}
 	case e.Kind == api.EventAssembling || api.Terminal(e.Kind):
 		p.state = e.Kind
 	}
@@ -192,7 +200,7 @@ func (b *bar) event(e api.Event) error {
 	b.p.apply(e)
 	b.last = sentence(e)
 	switch e.Kind {
-	case api.EventRequeued, api.EventDead, api.EventAccepted, api.EventAssembling:
+	case api.EventRequeued, api.EventDead, api.EventAccepted, api.EventAssembling, api.EventRetried:
 		b.above(b.last)
 		return nil
 	case api.EventProgress:

@@ -41,6 +41,9 @@ type world struct {
 	started *startOptions
 }
 
+// moduleHead is how a module begins.
+const moduleHead = "\x00asm\x01\x00\x00\x00"
+
 // newWorld serves a backend with a running and a completed job.
 func newWorld(t *testing.T) *world {
 	t.Helper()
@@ -122,7 +125,7 @@ func TestGolden(t *testing.T) {
 		t.Run(filepath.Base(script), func(t *testing.T) {
 			w := newWorld(t)
 			w.write(t, "job.yaml", "name: mine\nmodule: mine.wasm\ninputs:\n  - {name: words, text: hello}\n")
-			w.write(t, "mine.wasm", "\x00asm")
+			w.write(t, "mine.wasm", moduleHead)
 			want, err := os.ReadFile(script)
 			if err != nil {
 				t.Fatal(err)
@@ -156,14 +159,14 @@ func TestGolden(t *testing.T) {
 func TestSubmit(t *testing.T) {
 	w := newWorld(t)
 	path := w.write(t, "job.yaml", "name: mine\nmodule: mine.wasm\ninputs:\n  - {name: words, text: hello}\n")
-	w.write(t, "mine.wasm", "\x00asm module")
+	w.write(t, "mine.wasm", moduleHead+"module")
 	r := w.ciro(t, "job", "submit", path, "--priority", "high", "--max-cost=0.5", "--client-address", "0x123", "--tasks", "7",
 		"--set", "resources.memory=1GiB", "-q")
 	if r.code != 0 || r.out != apitest.JobID(2)+"\n" {
 		t.Fatalf("%+v", r)
 	}
 	got := string(w.Submitted()[0].Spec)
-	for _, want := range []string{`"priority": 8`, `"client_address": "0x123"`, `"tasks": 7`, `"moduleSize": 11`, `"memory": 1073741824`, `"max": 0.5`} {
+	for _, want := range []string{`"priority": 8`, `"client_address": "0x123"`, `"tasks": 7`, `"moduleSize": 14`, `"memory": 1073741824`, `"max": 0.5`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the spec lacks %s: %s", want, got)
 		}
@@ -225,7 +228,7 @@ func TestSubmitRefusesWithoutANode(t *testing.T) {
 func TestSubmitRefused(t *testing.T) {
 	w := newWorld(t)
 	w.write(t, "job.yaml", "module: m.wasm\n")
-	w.write(t, "m.wasm", "m")
+	w.write(t, "m.wasm", moduleHead)
 	w.FailSubmissions(api.Refuse(api.CodeConflict, "", "no"), api.Refuse(api.CodeUnavailable, "", "no leader"))
 	if r := w.ciro(t, "job", "submit", "DIR/job.yaml"); r.code != 1 || r.err != "ciro: no\n" {
 		t.Errorf("refused: %+v", r)
@@ -324,7 +327,7 @@ func TestWaitTimesOut(t *testing.T) {
 func TestRun(t *testing.T) {
 	w := newWorld(t)
 	w.write(t, "job.yaml", "module: m.wasm\n")
-	w.write(t, "m.wasm", "m")
+	w.write(t, "m.wasm", moduleHead)
 	done := apitest.Sample(2) // the id that the submission gets
 	done.State = api.JobCompleted
 	done.Result = w.AddFiles(map[string][]byte{"a/b.txt": []byte("result")})

@@ -24,8 +24,11 @@ func (c *console) jobGroup() *cli.Command {
 				Description: "FILE is a job spec in YAML or JSON; - reads it from standard input. Files that it names are\n" +
 					"read here, relative to FILE, and uploaded. Without FILE, --job-type takes a job that ships with\n" +
 					"the program: render3d, ai-inference, or wordcount.\n\nExamples:\n   ciro job submit job.yaml --priority high\n" +
-					"   ciro job submit - --set resources.memory=1GiB < job.yaml\n   ciro job submit --job-type render3d --tasks 24",
-				Flags: submitFlags(), Action: c.submitAction,
+					"   ciro job submit - --set resources.memory=1GiB < job.yaml\n   ciro job submit --job-type render3d --tasks 24\n" +
+					"   ciro job submit job.yaml --dry-run",
+				Flags: append(submitFlags(), &cli.BoolFlag{DisableDefaultText: true, Name: "dry-run",
+					Usage: "check the job and say who could run it; upload and submit nothing"}),
+				Action: c.submitAction,
 			},
 			{
 				Name: "run", Usage: "hand in a job, watch it, fetch its results", ArgsUsage: "FILE",
@@ -53,6 +56,16 @@ func (c *console) jobGroup() *cli.Command {
 			{Name: "cancel", Usage: "cancel a job", ArgsUsage: "JOB",
 				Flags:  []cli.Flag{&cli.StringFlag{Name: "reason", Usage: "`TEXT` for the record"}},
 				Action: withNode(1, c.cancelJob)},
+			{Name: "retry", Usage: "open the next round of a failed job", ArgsUsage: "JOB",
+				Description: "Dead tasks are queued again with nothing counted against them; results that stand stay.\n\n" +
+					"Examples:\n   ciro job retry 5ba23c\n   ciro job retry 5ba23c --task 3",
+				Flags: []cli.Flag{
+					&cli.IntFlag{Name: "task", Usage: "`N`: only this dead task, with those that merely ended with the job (-1: the gather task)"},
+					&cli.IntFlag{Name: "round", Usage: "`N`: the round to open (default: the next); repeating with it is safe"},
+				}, Action: withNode(1, c.retryJob)},
+			{Name: "dead-letters", Usage: "list tasks that were given up", Flags: []cli.Flag{
+				&cli.IntFlag{Name: "limit", Usage: "at most `N` tasks, 1 to 1000", Value: 100},
+			}, Action: withNode(0, c.deadLetters)},
 		},
 	}
 }
@@ -128,6 +141,9 @@ func summaryRows(w io.Writer, j api.JobSummary) {
 	if j.Reason != nil {
 		row(w, "Reason:", fmt.Sprintf("%s (%s)", j.Reason.Sentence, j.Reason.Code))
 	}
+	if j.Round > 1 {
+		row(w, "Round:", j.Round)
+	}
 	row(w, "Priority:", j.Priority)
 	row(w, "Tasks:", counts(j.Counts))
 	row(w, "Submitted:", moment(j.Submitted))
@@ -166,6 +182,7 @@ func (c *console) describeJob(ctx *cli.Context, node *client.Client) error {
 		row(w, "Shard:", fmt.Sprintf("%d, coordinator %s, term %d", j.Shard, short(j.Coordinator), j.Term))
 		if j.WaitingFor != nil {
 			row(w, "Waiting for:", fmt.Sprintf("%s (%s)", j.WaitingFor.Sentence, j.WaitingFor.Code))
+			excludedRows(w, j.WaitingFor.Excluded)
 		}
 		if j.Result != "" {
 			row(w, "Result:", j.Result)
@@ -203,6 +220,9 @@ func taskRows(w io.Writer, tasks []api.Task) {
 		if t.Exit != nil {
 			exit = strconv.Itoa(*t.Exit)
 		}
+		if t.DeadLetter {
+			t.State = "dead (letter)"
+		}
 		row(w, taskName(t.Index), t.State, t.Attempt, short(t.Worker), fmt.Sprintf("%.0f %%", 100*t.Progress), exit, t.Message)
 	}
 }
@@ -214,10 +234,10 @@ func errorRows(w io.Writer, tasks []api.Task) {
 		for _, e := range t.Errors {
 			if !headed {
 				fmt.Fprintln(w)
-				row(w, "FAILED TASK", "ATTEMPT", "WORKER", "CAUSE", "AT", "DETAIL")
+				row(w, "FAILED TASK", "ATTEMPT", "WORKER", "CAUSE", "CLASS", "AT", "DETAIL")
 				headed = true
 			}
-			row(w, taskName(t.Index), e.Attempt, short(e.Worker), e.Cause, moment(e.At), e.Detail)
+			row(w, taskName(t.Index), e.Attempt, short(e.Worker), e.Cause, e.Class, moment(e.At), e.Detail)
 		}
 	}
 }

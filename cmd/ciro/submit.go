@@ -48,6 +48,9 @@ type offer struct {
 // submitAction is `ciro job submit`.
 func (c *console) submitAction(ctx *cli.Context) error {
 	return c.withOffer(ctx, func(node *client.Client, o offer) error {
+		if ctx.Bool("dry-run") {
+			return c.dryRunAction(ctx, node, o)
+		}
 		accepted, err := c.submit(ctx, node, o)
 		if err != nil {
 			return err
@@ -177,9 +180,25 @@ func (o offer) check() error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", file.Field, err)
 		}
-		if err := body.Close(); err != nil {
+		if file.Field == "module" {
+			err = checkModule(file.Path, body)
+		}
+		if err := errors.Join(err, body.Close()); err != nil {
 			return fmt.Errorf("%s: %w", file.Field, err)
 		}
+	}
+	return nil
+}
+
+// checkModule refuses a file that is no program before it is uploaded.
+func checkModule(path string, body io.Reader) error {
+	head := make([]byte, jobspec.ModuleHead)
+	n, err := io.ReadFull(body, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	if err := jobspec.CheckModule(head[:n]); err != nil {
+		return api.Refuse(api.CodeInvalidSpec, "", "%s %v", path, err)
 	}
 	return nil
 }

@@ -26,10 +26,13 @@
 //	GET    /health /status /metrics     liveness, this node, Prometheus
 //	GET    /openapi.json /openapi.yaml  this surface, described
 //	POST   /jobs                        submit a JSON job spec (Idempotency-Key repeats safely)
+//	POST   /jobs/dry-run                check a job and say who could run it; commits nothing
 //	GET    /jobs                        list, by page, over all shards
 //	GET    /jobs/stats                  counts by state and type
+//	GET    /jobs/dead-letters           tasks that were given up, with their attempts' errors
 //	GET    /jobs/{id}                   everything about one job; unique prefixes of 4 characters do
 //	DELETE /jobs/{id}                   cancel
+//	POST   /jobs/{id}/retry             open a failed job's next round; naming the round makes repeating safe
 //	GET    /jobs/{id}/status            the short form
 //	GET    /jobs/{id}/events            server-sent events until the job has ended
 //	GET    /jobs/{id}/logs              stdout or stderr of one attempt; text, or server-sent chunks
@@ -40,6 +43,26 @@
 //	GET    /workers                     the workers this node has heard of
 //	GET    /network/peers|shards|health the mesh
 //	GET    /events                      all events this node hears of
+//
+// # What a job waits for
+//
+// A job that has not ended says what it waits for ([Waiting]): a code that never
+// changes its meaning, a sentence with what would change it, and the conditions
+// that keep workers from its first waiting task.
+//
+//	no_coordinator          the job's shard has no reachable coordinator; what is shown is the last known state
+//	no_worker               no worker is attached to the shard
+//	no_match                workers are attached, but none of them could ever run it
+//	constraints_unreadable  the coordinator cannot read the job's constraints
+//	workers_busy            the workers that could run it are full, or keep their room for tasks that have waited longer
+//	place_reserved          it has waited long, so a worker is kept for it until it fits there
+//	in_queue                a worker has room; the task's turn has not come yet
+//	backoff                 a task that failed pauses before its next attempt
+//	being_placed            a place is being booked at a worker
+//	tasks_running           attempts are with workers
+//
+// A worker is kept from a task by draining, executor, type, client, labels,
+// constraints, constraints_unreadable, price or too_big ([Exclusion]).
 //
 // # Streams
 //

@@ -54,6 +54,7 @@ type JobSummary struct {
 	Type          string     `json:"type" doc:"Job type, for example render3d"`
 	State         string     `json:"state" enum:"pending,running,assembling,completed,failed,cancelled"`
 	Reason        *Reason    `json:"reason,omitempty" doc:"Why the job is in this state, when that needs saying"`
+	Round         int        `json:"round,omitempty" doc:"From 1; a retry opens the next"`
 	Priority      int        `json:"priority" doc:"1 (low) to 10 (critical)"`
 	Shard         int        `json:"shard"`
 	Submitted     Time       `json:"submitted,omitzero"`
@@ -71,7 +72,7 @@ type Job struct {
 	Tasks       []Task          `json:"tasks,omitempty" doc:"Array tasks by index"`
 	Gather      *Task           `json:"gather,omitempty" doc:"The gather task (index -1), if the job has one"`
 	Result      string          `json:"result,omitempty" doc:"CID of the job's result once completed"`
-	WaitingFor  *Reason         `json:"waitingFor,omitempty" doc:"What a job that is not terminal waits for"`
+	WaitingFor  *Waiting        `json:"waitingFor,omitempty" doc:"What a job that is not terminal waits for"`
 	KeptUntil   Time            `json:"keptUntil,omitzero" doc:"Until when results are kept at least"`
 	Stale       bool            `json:"stale,omitempty" doc:"True when the shard could not be asked and this is the last known state"`
 	AsOf        Time            `json:"asOf,omitzero" doc:"How old the facts are"`
@@ -81,30 +82,32 @@ type Job struct {
 
 // Task is one task of a job with its newest attempt.
 type Task struct {
-	Index     int            `json:"index" doc:"0 to tasks-1; -1 is the gather task"`
-	State     string         `json:"state" enum:"queued,assigned,running,done,dead"`
-	Attempt   int            `json:"attempt" doc:"Number of the newest attempt, from 1; 0 before the first"`
-	Worker    string         `json:"worker,omitempty" doc:"Peer id of the newest attempt's worker"`
-	Progress  float64        `json:"progress" doc:"0 to 1, as the task reports it"`
-	Message   string         `json:"message,omitempty" doc:"The task's last progress message"`
-	Failures  int            `json:"failures" doc:"Attempts that failed, timed out or lapsed; they count against retries"`
-	Lost      int            `json:"lost" doc:"Attempts lost to infrastructure; they have their own cap"`
-	Started   Time           `json:"started,omitzero"`
-	Ended     Time           `json:"ended,omitzero"`
-	Exit      *int           `json:"exit,omitempty" doc:"Exit code of the newest attempt that ended"`
-	Output    string         `json:"output,omitempty" doc:"CID of the outputs once done"`
-	Holders   []string       `json:"holders,omitempty" doc:"Peer ids that hold the outputs"`
-	Stdout    string         `json:"stdout,omitempty" doc:"Stdout when it is at most 1 KiB"`
-	StdoutCID string         `json:"stdoutCid,omitempty" doc:"CID of all of stdout once done; empty when Stdout is all of it"`
-	StderrCID string         `json:"stderrCid,omitempty" doc:"CID of stderr once done; empty when there is none"`
-	Errors    []AttemptError `json:"errors,omitempty" doc:"What went wrong, attempt by attempt"`
+	Index      int            `json:"index" doc:"0 to tasks-1; -1 is the gather task"`
+	State      string         `json:"state" enum:"queued,assigned,running,done,dead"`
+	Attempt    int            `json:"attempt" doc:"Number of the newest attempt, from 1; 0 before the first"`
+	Worker     string         `json:"worker,omitempty" doc:"Peer id of the newest attempt's worker"`
+	Progress   float64        `json:"progress" doc:"0 to 1, as the task reports it"`
+	Message    string         `json:"message,omitempty" doc:"The task's last progress message"`
+	Failures   int            `json:"failures" doc:"Attempts of this round that failed, timed out or lapsed; they count against retries"`
+	Lost       int            `json:"lost" doc:"Attempts of this round lost to infrastructure; they have their own cap"`
+	DeadLetter bool           `json:"deadLetter,omitempty" doc:"Given up for its own failures; a dead task without it only ended with its job"`
+	Started    Time           `json:"started,omitzero"`
+	Ended      Time           `json:"ended,omitzero"`
+	Exit       *int           `json:"exit,omitempty" doc:"Exit code of the newest attempt that ended"`
+	Output     string         `json:"output,omitempty" doc:"CID of the outputs once done"`
+	Holders    []string       `json:"holders,omitempty" doc:"Peer ids that hold the outputs"`
+	Stdout     string         `json:"stdout,omitempty" doc:"Stdout when it is at most 1 KiB"`
+	StdoutCID  string         `json:"stdoutCid,omitempty" doc:"CID of all of stdout once done; empty when Stdout is all of it"`
+	StderrCID  string         `json:"stderrCid,omitempty" doc:"CID of stderr once done; empty when there is none"`
+	Errors     []AttemptError `json:"errors,omitempty" doc:"What went wrong, attempt by attempt, the newest 16 of all rounds"`
 }
 
 // AttemptError says how one attempt ended that did not succeed.
 type AttemptError struct {
 	Attempt int    `json:"attempt"`
 	Worker  string `json:"worker,omitempty"`
-	Cause   string `json:"cause" doc:"Stable cause, for example timeout, memory, exit, leaseLapsed"`
+	Cause   string `json:"cause" doc:"Stable cause, for example timeout, memory, exit, lapsed"`
+	Class   string `json:"class,omitempty" enum:"failed,trapped,capped,timeout,module,asked,silent,transient" doc:"What the cause means for retries; see the spec's retryOn"`
 	Detail  string `json:"detail,omitempty" doc:"At most 1 KiB"`
 	At      Time   `json:"at,omitzero"`
 }
@@ -136,6 +139,7 @@ const (
 	EventCompleted  = "completed"  // terminal
 	EventFailed     = "failed"     // terminal
 	EventCancelled  = "cancelled"  // terminal
+	EventRetried    = "retried"    // a failed job's next round was opened: it is no longer terminal
 	EventReset      = "reset"      // the cursor is older than what is kept: describe the job again
 )
 
@@ -148,7 +152,7 @@ type Event struct {
 	Schema   int     `json:"schema" doc:"Version of this object"`
 	Cursor   string  `json:"cursor,omitempty" doc:"shard:index:n; empty for progress, which is not logged"`
 	Job      string  `json:"job"`
-	Kind     string  `json:"kind" enum:"accepted,assigned,started,progress,requeued,done,dead,assembling,completed,failed,cancelled,reset"`
+	Kind     string  `json:"kind" enum:"accepted,assigned,started,progress,requeued,done,dead,assembling,completed,failed,cancelled,retried,reset"`
 	Task     int     `json:"task"`
 	Attempt  int     `json:"attempt"`
 	Worker   string  `json:"worker,omitempty"`

@@ -33,6 +33,7 @@ func (s *Server) routes() (http.Handler, error) {
 	config.AllowAdditionalPropertiesByDefault = true // clients must bear fields of later versions
 	desk := huma.NewAPI(config, humago.NewAdapter(mux, ""))
 	s.jobRoutes(desk)
+	s.careRoutes(desk)
 	s.streamRoutes(desk)
 	s.blobRoutes(desk)
 	s.meshRoutes(desk)

@@ -37,14 +37,16 @@ const (
 	keepAlive     = 15 * time.Second // between comments on a quiet event stream
 )
 
-// Config is what a [Server] is made of. Jobs, Logs, Blobs, Mesh, Operator and
-// Log are required.
+// Config is what a [Server] is made of. Jobs, Logs, Blobs, Mesh, Operator,
+// Advice, Rounds and Log are required.
 type Config struct {
 	Jobs     Jobs
 	Logs     Logs
 	Blobs    Blobs
 	Mesh     Mesh
 	Operator Operator
+	Advice   Advice
+	Rounds   Rounds
 
 	// Listen are host:port addresses; empty means 127.0.0.1:8080. An address
 	// that is not loopback requires Token.
@@ -85,7 +87,8 @@ type Server struct {
 
 // New checks cfg and prepares a server. It starts nothing and binds nothing.
 func New(cfg Config) (*Server, error) {
-	if cfg.Jobs == nil || cfg.Logs == nil || cfg.Blobs == nil || cfg.Mesh == nil || cfg.Operator == nil || cfg.Log == nil {
+	if cfg.Jobs == nil || cfg.Logs == nil || cfg.Blobs == nil || cfg.Mesh == nil || cfg.Operator == nil ||
+		cfg.Advice == nil || cfg.Rounds == nil || cfg.Log == nil {
 		return nil, errors.New("api: Jobs, Logs, Blobs, Mesh, Operator and Log are required")
 	}
 	if len(cfg.Listen) == 0 {

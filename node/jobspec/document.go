@@ -180,6 +180,21 @@ func (d *Document) SetCID(field, cid string, size int64) error {
 	return fmt.Errorf("%s: no local file or text of this job", field)
 }
 
+// Draft returns the spec that the document will be once all is stored, with
+// stand-ins for what is not. It is for judging, not for submitting.
+func (d *Document) Draft() *job.Spec {
+	s := copySpec(&d.spec)
+	if s.Module == "" {
+		s.Module = standIn
+	}
+	for i := range s.Inputs {
+		if s.Inputs[i].CID == "" {
+			s.Inputs[i].CID = standIn
+		}
+	}
+	return &s
+}
+
 // Spec returns the validated spec. It fails while LocalFiles names anything.
 func (d *Document) Spec() (*job.Spec, error) {
 	if open := d.LocalFiles(); len(open) > 0 {
@@ -198,15 +213,7 @@ func (d *Document) Spec() (*job.Spec, error) {
 
 // check validates the spec that the document will be once all is stored.
 func (d *Document) check() error {
-	s := copySpec(&d.spec)
-	if s.Module == "" {
-		s.Module = standIn
-	}
-	for i := range s.Inputs {
-		if s.Inputs[i].CID == "" {
-			s.Inputs[i].CID = standIn
-		}
-	}
+	s := d.Draft()
 	if err := s.Validate(); err != nil {
 		return err
 	}

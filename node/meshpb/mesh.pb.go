@@ -939,6 +939,9 @@ type JobRequest struct {
 	//	*JobRequest_Hold
 	//	*JobRequest_Workers
 	//	*JobRequest_Find
+	//	*JobRequest_Retry
+	//	*JobRequest_DeadLetters
+	//	*JobRequest_DryRun
 	What          isJobRequest_What `protobuf_oneof:"what"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1062,6 +1065,33 @@ func (x *JobRequest) GetFind() *Find {
 	return nil
 }
 
+func (x *JobRequest) GetRetry() *Retry {
+	if x != nil {
+		if x, ok := x.What.(*JobRequest_Retry); ok {
+			return x.Retry
+		}
+	}
+	return nil
+}
+
+func (x *JobRequest) GetDeadLetters() *DeadLetters {
+	if x != nil {
+		if x, ok := x.What.(*JobRequest_DeadLetters); ok {
+			return x.DeadLetters
+		}
+	}
+	return nil
+}
+
+func (x *JobRequest) GetDryRun() *DryRun {
+	if x != nil {
+		if x, ok := x.What.(*JobRequest_DryRun); ok {
+			return x.DryRun
+		}
+	}
+	return nil
+}
+
 type isJobRequest_What interface {
 	isJobRequest_What()
 }
@@ -1102,6 +1132,18 @@ type JobRequest_Find struct {
 	Find *Find `protobuf:"bytes,9,opt,name=find,proto3,oneof"`
 }
 
+type JobRequest_Retry struct {
+	Retry *Retry `protobuf:"bytes,14,opt,name=retry,proto3,oneof"`
+}
+
+type JobRequest_DeadLetters struct {
+	DeadLetters *DeadLetters `protobuf:"bytes,15,opt,name=dead_letters,json=deadLetters,proto3,oneof"`
+}
+
+type JobRequest_DryRun struct {
+	DryRun *DryRun `protobuf:"bytes,16,opt,name=dry_run,json=dryRun,proto3,oneof"`
+}
+
 func (*JobRequest_Submit) isJobRequest_What() {}
 
 func (*JobRequest_Cancel) isJobRequest_What() {}
@@ -1119,6 +1161,12 @@ func (*JobRequest_Hold) isJobRequest_What() {}
 func (*JobRequest_Workers) isJobRequest_What() {}
 
 func (*JobRequest_Find) isJobRequest_What() {}
+
+func (*JobRequest_Retry) isJobRequest_What() {}
+
+func (*JobRequest_DeadLetters) isJobRequest_What() {}
+
+func (*JobRequest_DryRun) isJobRequest_What() {}
 
 type Submit struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1224,6 +1272,167 @@ func (x *Cancel) GetWhy() string {
 	return ""
 }
 
+// Retry opens the next round of a failed job.
+type Retry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Task          int32                  `protobuf:"varint,2,opt,name=task,proto3" json:"task,omitempty"`   // -1 is the gather task
+	All           bool                   `protobuf:"varint,3,opt,name=all,proto3" json:"all,omitempty"`     // every dead task instead
+	Round         uint32                 `protobuf:"varint,4,opt,name=round,proto3" json:"round,omitempty"` // the round to open; 0 is the next
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Retry) Reset() {
+	*x = Retry{}
+	mi := &file_mesh_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Retry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Retry) ProtoMessage() {}
+
+func (x *Retry) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Retry.ProtoReflect.Descriptor instead.
+func (*Retry) Descriptor() ([]byte, []int) {
+	return file_mesh_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Retry) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *Retry) GetTask() int32 {
+	if x != nil {
+		return x.Task
+	}
+	return 0
+}
+
+func (x *Retry) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *Retry) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+// DeadLetters asks for the newest dead letters of the shards that the asked node
+// leads.
+type DeadLetters struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limit         uint32                 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetters) Reset() {
+	*x = DeadLetters{}
+	mi := &file_mesh_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetters) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetters) ProtoMessage() {}
+
+func (x *DeadLetters) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetters.ProtoReflect.Descriptor instead.
+func (*DeadLetters) Descriptor() ([]byte, []int) {
+	return file_mesh_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DeadLetters) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// DryRun asks what the asked node's shards know that bears on a job of that
+// priority: their workers, and what would be served before it.
+type DryRun struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Priority      uint32                 `protobuf:"varint,1,opt,name=priority,proto3" json:"priority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DryRun) Reset() {
+	*x = DryRun{}
+	mi := &file_mesh_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DryRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DryRun) ProtoMessage() {}
+
+func (x *DryRun) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DryRun.ProtoReflect.Descriptor instead.
+func (*DryRun) Descriptor() ([]byte, []int) {
+	return file_mesh_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *DryRun) GetPriority() uint32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
 type Describe struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
@@ -1234,7 +1443,7 @@ type Describe struct {
 
 func (x *Describe) Reset() {
 	*x = Describe{}
-	mi := &file_mesh_proto_msgTypes[16]
+	mi := &file_mesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1455,7 @@ func (x *Describe) String() string {
 func (*Describe) ProtoMessage() {}
 
 func (x *Describe) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[16]
+	mi := &file_mesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1468,7 @@ func (x *Describe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Describe.ProtoReflect.Descriptor instead.
 func (*Describe) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{16}
+	return file_mesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Describe) GetJob() []byte {
@@ -1287,7 +1496,7 @@ type Find struct {
 
 func (x *Find) Reset() {
 	*x = Find{}
-	mi := &file_mesh_proto_msgTypes[17]
+	mi := &file_mesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1299,7 +1508,7 @@ func (x *Find) String() string {
 func (*Find) ProtoMessage() {}
 
 func (x *Find) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[17]
+	mi := &file_mesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1312,7 +1521,7 @@ func (x *Find) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Find.ProtoReflect.Descriptor instead.
 func (*Find) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{17}
+	return file_mesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Find) GetPrefix() string {
@@ -1334,7 +1543,7 @@ type List struct {
 
 func (x *List) Reset() {
 	*x = List{}
-	mi := &file_mesh_proto_msgTypes[18]
+	mi := &file_mesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1555,7 @@ func (x *List) String() string {
 func (*List) ProtoMessage() {}
 
 func (x *List) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[18]
+	mi := &file_mesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1568,7 @@ func (x *List) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use List.ProtoReflect.Descriptor instead.
 func (*List) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{18}
+	return file_mesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *List) GetState() string {
@@ -1391,7 +1600,7 @@ type Workers struct {
 
 func (x *Workers) Reset() {
 	*x = Workers{}
-	mi := &file_mesh_proto_msgTypes[19]
+	mi := &file_mesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1612,7 @@ func (x *Workers) String() string {
 func (*Workers) ProtoMessage() {}
 
 func (x *Workers) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[19]
+	mi := &file_mesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1625,7 @@ func (x *Workers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Workers.ProtoReflect.Descriptor instead.
 func (*Workers) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{19}
+	return file_mesh_proto_rawDescGZIP(), []int{22}
 }
 
 type Watch struct {
@@ -1430,7 +1639,7 @@ type Watch struct {
 
 func (x *Watch) Reset() {
 	*x = Watch{}
-	mi := &file_mesh_proto_msgTypes[20]
+	mi := &file_mesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +1651,7 @@ func (x *Watch) String() string {
 func (*Watch) ProtoMessage() {}
 
 func (x *Watch) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[20]
+	mi := &file_mesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +1664,7 @@ func (x *Watch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watch.ProtoReflect.Descriptor instead.
 func (*Watch) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{20}
+	return file_mesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Watch) GetJob() []byte {
@@ -1493,7 +1702,7 @@ type Logs struct {
 
 func (x *Logs) Reset() {
 	*x = Logs{}
-	mi := &file_mesh_proto_msgTypes[21]
+	mi := &file_mesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1714,7 @@ func (x *Logs) String() string {
 func (*Logs) ProtoMessage() {}
 
 func (x *Logs) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[21]
+	mi := &file_mesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1727,7 @@ func (x *Logs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Logs.ProtoReflect.Descriptor instead.
 func (*Logs) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{21}
+	return file_mesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Logs) GetJob() []byte {
@@ -1576,7 +1785,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_mesh_proto_msgTypes[22]
+	mi := &file_mesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1797,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[22]
+	mi := &file_mesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1810,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{22}
+	return file_mesh_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Hold) GetJob() []byte {
@@ -1651,7 +1860,7 @@ type JobReply struct {
 
 func (x *JobReply) Reset() {
 	*x = JobReply{}
-	mi := &file_mesh_proto_msgTypes[23]
+	mi := &file_mesh_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1872,7 @@ func (x *JobReply) String() string {
 func (*JobReply) ProtoMessage() {}
 
 func (x *JobReply) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[23]
+	mi := &file_mesh_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1885,7 @@ func (x *JobReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobReply.ProtoReflect.Descriptor instead.
 func (*JobReply) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{23}
+	return file_mesh_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *JobReply) GetCode() string {
@@ -1767,7 +1976,7 @@ type Acceptance struct {
 
 func (x *Acceptance) Reset() {
 	*x = Acceptance{}
-	mi := &file_mesh_proto_msgTypes[24]
+	mi := &file_mesh_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +1988,7 @@ func (x *Acceptance) String() string {
 func (*Acceptance) ProtoMessage() {}
 
 func (x *Acceptance) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[24]
+	mi := &file_mesh_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +2001,7 @@ func (x *Acceptance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acceptance.ProtoReflect.Descriptor instead.
 func (*Acceptance) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{24}
+	return file_mesh_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Acceptance) GetJob() []byte {
@@ -1864,7 +2073,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_mesh_proto_msgTypes[25]
+	mi := &file_mesh_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +2085,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[25]
+	mi := &file_mesh_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +2098,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{25}
+	return file_mesh_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Event) GetEvent() []byte {
@@ -1933,7 +2142,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_mesh_proto_msgTypes[26]
+	mi := &file_mesh_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2154,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[26]
+	mi := &file_mesh_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2167,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{26}
+	return file_mesh_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Chunk) GetOffset() int64 {
@@ -2068,7 +2277,7 @@ const file_mesh_proto_rawDesc = "" +
 	"\x06attach\x18\x01 \x01(\fR\x06attach\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x18\n" +
 	"\aexpires\x18\x03 \x01(\x03R\aexpires\x12\x12\n" +
-	"\x04name\x18\x04 \x01(\tR\x04name\"\xb2\x03\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\"\xd0\x04\n" +
 	"\n" +
 	"JobRequest\x12.\n" +
 	"\x06submit\x18\x01 \x01(\v2\x14.ciro.mesh.v1.SubmitH\x00R\x06submit\x12.\n" +
@@ -2079,14 +2288,26 @@ const file_mesh_proto_rawDesc = "" +
 	"\x04logs\x18\x06 \x01(\v2\x12.ciro.mesh.v1.LogsH\x00R\x04logs\x12(\n" +
 	"\x04hold\x18\a \x01(\v2\x12.ciro.mesh.v1.HoldH\x00R\x04hold\x121\n" +
 	"\aworkers\x18\b \x01(\v2\x15.ciro.mesh.v1.WorkersH\x00R\aworkers\x12(\n" +
-	"\x04find\x18\t \x01(\v2\x12.ciro.mesh.v1.FindH\x00R\x04findB\x06\n" +
+	"\x04find\x18\t \x01(\v2\x12.ciro.mesh.v1.FindH\x00R\x04find\x12+\n" +
+	"\x05retry\x18\x0e \x01(\v2\x13.ciro.mesh.v1.RetryH\x00R\x05retry\x12>\n" +
+	"\fdead_letters\x18\x0f \x01(\v2\x19.ciro.mesh.v1.DeadLettersH\x00R\vdeadLetters\x12/\n" +
+	"\adry_run\x18\x10 \x01(\v2\x14.ciro.mesh.v1.DryRunH\x00R\x06dryRunB\x06\n" +
 	"\x04what\"8\n" +
 	"\x06Submit\x12\x14\n" +
 	"\x05offer\x18\x01 \x01(\fR\x05offer\x12\x18\n" +
 	"\aholders\x18\x02 \x03(\tR\aholders\",\n" +
 	"\x06Cancel\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\fR\x03job\x12\x10\n" +
-	"\x03why\x18\x02 \x01(\tR\x03why\"2\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\"U\n" +
+	"\x05Retry\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\fR\x03job\x12\x12\n" +
+	"\x04task\x18\x02 \x01(\x05R\x04task\x12\x10\n" +
+	"\x03all\x18\x03 \x01(\bR\x03all\x12\x14\n" +
+	"\x05round\x18\x04 \x01(\rR\x05round\"#\n" +
+	"\vDeadLetters\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\rR\x05limit\"$\n" +
+	"\x06DryRun\x12\x1a\n" +
+	"\bpriority\x18\x01 \x01(\rR\bpriority\"2\n" +
 	"\bDescribe\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\fR\x03job\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\"\x1e\n" +
@@ -2162,7 +2383,7 @@ func file_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_mesh_proto_goTypes = []any{
 	(Group_Kind)(0),        // 0: ciro.mesh.v1.Group.Kind
 	(*Genesis)(nil),        // 1: ciro.mesh.v1.Genesis
@@ -2181,17 +2402,20 @@ var file_mesh_proto_goTypes = []any{
 	(*JobRequest)(nil),     // 14: ciro.mesh.v1.JobRequest
 	(*Submit)(nil),         // 15: ciro.mesh.v1.Submit
 	(*Cancel)(nil),         // 16: ciro.mesh.v1.Cancel
-	(*Describe)(nil),       // 17: ciro.mesh.v1.Describe
-	(*Find)(nil),           // 18: ciro.mesh.v1.Find
-	(*List)(nil),           // 19: ciro.mesh.v1.List
-	(*Workers)(nil),        // 20: ciro.mesh.v1.Workers
-	(*Watch)(nil),          // 21: ciro.mesh.v1.Watch
-	(*Logs)(nil),           // 22: ciro.mesh.v1.Logs
-	(*Hold)(nil),           // 23: ciro.mesh.v1.Hold
-	(*JobReply)(nil),       // 24: ciro.mesh.v1.JobReply
-	(*Acceptance)(nil),     // 25: ciro.mesh.v1.Acceptance
-	(*Event)(nil),          // 26: ciro.mesh.v1.Event
-	(*Chunk)(nil),          // 27: ciro.mesh.v1.Chunk
+	(*Retry)(nil),          // 17: ciro.mesh.v1.Retry
+	(*DeadLetters)(nil),    // 18: ciro.mesh.v1.DeadLetters
+	(*DryRun)(nil),         // 19: ciro.mesh.v1.DryRun
+	(*Describe)(nil),       // 20: ciro.mesh.v1.Describe
+	(*Find)(nil),           // 21: ciro.mesh.v1.Find
+	(*List)(nil),           // 22: ciro.mesh.v1.List
+	(*Workers)(nil),        // 23: ciro.mesh.v1.Workers
+	(*Watch)(nil),          // 24: ciro.mesh.v1.Watch
+	(*Logs)(nil),           // 25: ciro.mesh.v1.Logs
+	(*Hold)(nil),           // 26: ciro.mesh.v1.Hold
+	(*JobReply)(nil),       // 27: ciro.mesh.v1.JobReply
+	(*Acceptance)(nil),     // 28: ciro.mesh.v1.Acceptance
+	(*Event)(nil),          // 29: ciro.mesh.v1.Event
+	(*Chunk)(nil),          // 30: ciro.mesh.v1.Chunk
 }
 var file_mesh_proto_depIdxs = []int32{
 	5,  // 0: ciro.mesh.v1.Hello.shards:type_name -> ciro.mesh.v1.ShardReport
@@ -2200,21 +2424,24 @@ var file_mesh_proto_depIdxs = []int32{
 	0,  // 3: ciro.mesh.v1.Group.kind:type_name -> ciro.mesh.v1.Group.Kind
 	15, // 4: ciro.mesh.v1.JobRequest.submit:type_name -> ciro.mesh.v1.Submit
 	16, // 5: ciro.mesh.v1.JobRequest.cancel:type_name -> ciro.mesh.v1.Cancel
-	17, // 6: ciro.mesh.v1.JobRequest.describe:type_name -> ciro.mesh.v1.Describe
-	19, // 7: ciro.mesh.v1.JobRequest.list:type_name -> ciro.mesh.v1.List
-	21, // 8: ciro.mesh.v1.JobRequest.watch:type_name -> ciro.mesh.v1.Watch
-	22, // 9: ciro.mesh.v1.JobRequest.logs:type_name -> ciro.mesh.v1.Logs
-	23, // 10: ciro.mesh.v1.JobRequest.hold:type_name -> ciro.mesh.v1.Hold
-	20, // 11: ciro.mesh.v1.JobRequest.workers:type_name -> ciro.mesh.v1.Workers
-	18, // 12: ciro.mesh.v1.JobRequest.find:type_name -> ciro.mesh.v1.Find
-	25, // 13: ciro.mesh.v1.JobReply.acceptance:type_name -> ciro.mesh.v1.Acceptance
-	26, // 14: ciro.mesh.v1.JobReply.events:type_name -> ciro.mesh.v1.Event
-	27, // 15: ciro.mesh.v1.JobReply.chunk:type_name -> ciro.mesh.v1.Chunk
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	20, // 6: ciro.mesh.v1.JobRequest.describe:type_name -> ciro.mesh.v1.Describe
+	22, // 7: ciro.mesh.v1.JobRequest.list:type_name -> ciro.mesh.v1.List
+	24, // 8: ciro.mesh.v1.JobRequest.watch:type_name -> ciro.mesh.v1.Watch
+	25, // 9: ciro.mesh.v1.JobRequest.logs:type_name -> ciro.mesh.v1.Logs
+	26, // 10: ciro.mesh.v1.JobRequest.hold:type_name -> ciro.mesh.v1.Hold
+	23, // 11: ciro.mesh.v1.JobRequest.workers:type_name -> ciro.mesh.v1.Workers
+	21, // 12: ciro.mesh.v1.JobRequest.find:type_name -> ciro.mesh.v1.Find
+	17, // 13: ciro.mesh.v1.JobRequest.retry:type_name -> ciro.mesh.v1.Retry
+	18, // 14: ciro.mesh.v1.JobRequest.dead_letters:type_name -> ciro.mesh.v1.DeadLetters
+	19, // 15: ciro.mesh.v1.JobRequest.dry_run:type_name -> ciro.mesh.v1.DryRun
+	28, // 16: ciro.mesh.v1.JobReply.acceptance:type_name -> ciro.mesh.v1.Acceptance
+	29, // 17: ciro.mesh.v1.JobReply.events:type_name -> ciro.mesh.v1.Event
+	30, // 18: ciro.mesh.v1.JobReply.chunk:type_name -> ciro.mesh.v1.Chunk
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_mesh_proto_init() }
@@ -2232,6 +2459,9 @@ func file_mesh_proto_init() {
 		(*JobRequest_Hold)(nil),
 		(*JobRequest_Workers)(nil),
 		(*JobRequest_Find)(nil),
+		(*JobRequest_Retry)(nil),
+		(*JobRequest_DeadLetters)(nil),
+		(*JobRequest_DryRun)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2239,7 +2469,7 @@ func file_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mesh_proto_rawDesc), len(file_mesh_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   27,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -31,15 +31,15 @@ type Command struct {
 	Op      Op
 	At      int64 // shard time, unix milliseconds
 	Job     ID
-	Task    int32  // wire index; Retry: AllTasks or a dead task
-	Attempt uint32 // Assign: the attempt that it makes; Retry: the round that it makes; others: the attempt they concern
-	Fence   uint64 // Started, Done, Fail: the assignment's fence; Lost: that of the lost result
-	Worker  string // Assign
-	Offer   []byte // Accept: encoded Offer
-	Holders []string
-	Result  *Result // Done
-	Cause   Cause   // Fail
-	Detail  string  // Fail, Cancel
+	Task    int32    // wire index; Retry: AllTasks or a dead task
+	Attempt uint32   // Assign: the attempt that it makes; Retry: the round that it makes; others: the attempt they concern
+	Fence   uint64   // Started, Done, Fail: the assignment's fence; Lost: that of the lost result
+	Worker  string   // Assign
+	Offer   []byte   // Accept: encoded Offer
+	Holders []string // Accept, Retry
+	Result  *Result  // Done
+	Cause   Cause    // Fail
+	Detail  string   // Fail, Cancel
 	Cut     *CutOrder
 	Anchor  *Anchor // Anchored
 }

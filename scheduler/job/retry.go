@@ -144,6 +144,9 @@ func (a *applying) retry(j *Job) string {
 	if !j.moveJob(to) {
 		return ReasonIllegal
 	}
+	if len(a.cmd.Holders) > 0 {
+		j.Holders = a.cmd.Holders
+	}
 	j.Round++
 	j.Opened, j.Ended, j.Reason, j.Cause = a.Time, 0, "", CauseNone
 	for i := range j.Tasks {

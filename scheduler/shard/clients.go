@@ -66,7 +66,7 @@ func (r *Replica) retry(ev Retry) {
 	if j := r.state.Jobs[ev.Job]; round == 0 && j != nil {
 		round = j.Round + 1
 	}
-	r.enqueue(waiter{token: ev.Token, job: ev.Job, cmd: &job.Command{Op: job.OpRetry, Job: ev.Job, Task: ev.Task, Attempt: round}})
+	r.enqueue(waiter{token: ev.Token, job: ev.Job, cmd: &job.Command{Op: job.OpRetry, Job: ev.Job, Task: ev.Task, Attempt: round, Holders: ev.Holders}})
 }
 
 // enqueue takes a client's command. It waits until it is applied, for a short

@@ -36,10 +36,11 @@ type Cancel struct {
 // the one behind the current; naming it makes repeating safe. Task is
 // job.AllTasks or one dead task.
 type Retry struct {
-	Token uint64
-	Job   job.ID
-	Task  int32
-	Round uint32
+	Token   uint64
+	Job     job.ID
+	Task    int32
+	Round   uint32
+	Holders []string // nodes that hold module and inputs now; none: as before
 }
 
 // Read asks for the moment at which State may be read with all that was

@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -26,7 +27,7 @@ import (
 // Epoch is the moment at which everything in this package happens.
 var Epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// Backend implements api.Jobs, api.Logs, api.Blobs, api.Mesh and api.Operator. The zero value
+// Backend implements api.Jobs, api.Logs, api.Blobs, api.Mesh, api.Operator, api.Advice and api.Rounds. The zero value
 // is not usable; call [New]. All methods may be called concurrently.
 type Backend struct {
 	mu      sync.Mutex // guards everything below
@@ -42,6 +43,7 @@ type Backend struct {
 	ends      map[string]api.Job // what a watched job becomes
 	refusals  []error            // what the next submissions get
 	submitted []api.Submission
+	tried     []json.RawMessage // specs of dry runs
 	cancelled map[string]string
 	drained   bool
 	offered   *api.Offering

@@ -60,7 +60,7 @@ func (b *Backend) Shards(context.Context) (api.ShardList, error) {
 
 // Config is a server configuration that serves b on a free loopback port.
 func (b *Backend) Config() api.Config {
-	return api.Config{Jobs: b, Logs: b, Blobs: b, Mesh: b, Operator: b, Listen: []string{"127.0.0.1:0"},
+	return api.Config{Jobs: b, Logs: b, Blobs: b, Mesh: b, Operator: b, Advice: b, Rounds: b, Listen: []string{"127.0.0.1:0"},
 		Log: slog.New(slog.DiscardHandler), Version: "v0.1.0"}
 }
 
@@ -73,7 +73,7 @@ func Sample(n int) api.Job {
 			Submitted: at(0), Started: at(1), ClientAddress: "0x123",
 			Counts: api.TaskCounts{Total: 4, Queued: 1, Running: 1, Done: 1, Dead: 1}},
 		Coordinator: "12D3Coordinator", Term: 2, AsOf: at(10), KeptUntil: at(86400),
-		WaitingFor: &api.Reason{Code: "no_capacity", Sentence: "no worker has 2 cores free"},
+		WaitingFor: &api.Waiting{Code: "workers_busy", Sentence: "2 workers: 2 have no room for it now"},
 		Tasks: []api.Task{
 			{Index: 0, State: api.TaskDone, Attempt: 1, Worker: "12D3Self", Progress: 1, Started: at(1), Ended: at(4), Exit: &exit,
 				Output: "bafytile0", Holders: []string{"12D3Self", "12D3Other"}, Stdout: "tile 0\n"},

@@ -54,6 +54,9 @@ var (
 	_ api.Logs = (*Client)(nil)
 	_ api.Mesh = (*Client)(nil)
 
+	_ api.Advice = (*Client)(nil)
+	_ api.Rounds = (*Client)(nil)
+
 	_ api.Operator = (*Client)(nil)
 )
 
