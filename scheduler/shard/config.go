@@ -33,7 +33,7 @@ type Params struct {
 	MaxWaiting    int           // client requests that wait, default 4096
 	MaxTasks      int           // tasks of jobs that have not ended, default 100,000
 	Client        Limits        // of each client key
-	SnapshotEvery uint64        // entries between snapshots, default 4096
+	SnapshotEvery uint64        // entries between snapshots at least, default 4096; as many as there are jobs where those are more
 	CutCount      int           // leaves of a batch for the anchor, default 1024, at most job.MaxBatch
 	CutAge        time.Duration // how long leaves wait for a batch to fill, default 10 s
 	SnapshotChunk int           // bytes of a snapshot that travel together, at most MaxChunk, default 512 KiB

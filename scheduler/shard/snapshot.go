@@ -130,8 +130,9 @@ func (r *Replica) compact() {
 		r.stopMaking()
 	}
 	grown := r.state.Index - r.snapIndex
-	held := r.lead != nil && len(r.lead.snapshots) > 0 && grown < holdFactor*r.p.SnapshotEvery
-	if r.making == nil && r.state.Index > r.snapIndex && (r.asked || grown >= r.p.SnapshotEvery && !held) {
+	every := r.snapshotEvery()
+	held := r.lead != nil && len(r.lead.snapshots) > 0 && grown < holdFactor*every
+	if r.making == nil && r.state.Index > r.snapIndex && (r.asked || grown >= every && !held) {
 		term, err := r.store.Term(r.state.Index)
 		if err != nil {
 			panic(fmt.Sprintf("shard %d: term of applied index %d: %v", r.cfg.Shard, r.state.Index, err))
@@ -141,6 +142,11 @@ func (r *Replica) compact() {
 		r.makeSnapshot()
 	}
 }
+
+// snapshotEvery is after how many entries the next snapshot is due: as many as
+// there are jobs in a large state, so that writing it costs each entry about one
+// job's worth, and the log stays smaller than the state.
+func (r *Replica) snapshotEvery() uint64 { return max(r.p.SnapshotEvery, uint64(len(r.state.Jobs))) }
 
 func (r *Replica) stopMaking() {
 	if r.making != nil {

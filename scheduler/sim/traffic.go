@@ -192,9 +192,18 @@ func (w *world) measure() {
 				size += len(e)
 			}
 			z.LogBytes.note(uint64(size))
-			z.SnapshotBytes.note(uint64(len(log.snap)))
+			z.SnapshotBytes.note(log.snapshotBytes())
 			z.Jobs.note(uint64(len(st.Jobs)))
 			z.StateBytes.note(uint64(st.Bytes))
 		}
 	}
+}
+
+// snapshotBytes is the size of the stored snapshot.
+func (d *logDisk) snapshotBytes() uint64 {
+	n := len(d.snap)
+	for _, c := range d.chunks[d.index] {
+		n += len(c)
+	}
+	return uint64(n)
 }
