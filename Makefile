@@ -13,7 +13,8 @@ SEED    ?= 0
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 build: ## build bin/ciro, static
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ciro ./cmd/ciro
+	go build -trimpath -ldflags '-s -w' -o cmd/ciro/sandbox.bin ./cmd/ciro-sandbox
+	go build -trimpath -tags sandbox -ldflags '$(LDFLAGS)' -o bin/ciro ./cmd/ciro
 test: ## run all tests
 	go test ./...
 check: ## formatting, vet, generated code, module files

@@ -22,6 +22,9 @@ type Parts struct {
 	// Executor runs the attempts in place of the sandbox, under its own name and
 	// whatever the configuration lists. It may be called concurrently.
 	Executor executor.Executor
+	// Sandbox is the program of sandboxes, which the node lays out in its data
+	// directory; nil: sandboxes are the node's own program started again.
+	Sandbox []byte
 	// P2P changes the configuration of the host before it is made: transports,
 	// addresses. It is called once, by NewWith.
 	P2P func(*p2p.Config)

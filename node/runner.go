@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -70,18 +69,6 @@ func newRunner(n *Node) (*runner, error) {
 	c := n.capability(offering, slices.Sorted(maps.Keys(r.executors)))
 	r.capability.Store(&c)
 	return r, nil
-}
-
-// newSandbox makes the executor of WASM tasks, whose children are this program.
-func newSandbox(n *Node) (*wasm.Executor, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find the ciro program for sandboxes: %w", err)
-	}
-	c := n.cfg.Worker
-	return wasm.New(wasm.Config{
-		Command: []string{program, "__sandbox"}, CacheDir: n.store.Dir("cache"), CacheBytes: c.CacheBytes, Warm: c.Warm, Log: n.log,
-	})
 }
 
 // capability is what this machine offers, as decided or found.

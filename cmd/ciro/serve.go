@@ -22,7 +22,7 @@ func serveNode(ctx context.Context, o startOptions) error {
 	if err != nil {
 		return err
 	}
-	n, err := node.New(ctx, cfg, o.version, log)
+	n, err := node.NewWith(ctx, cfg, node.Parts{Version: o.version, Log: log, Sandbox: sandboxProgram})
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}

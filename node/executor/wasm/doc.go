@@ -52,6 +52,10 @@
 // one attempt. Without Serve, or when none is ready, Run starts a cold one.
 //
 // The program that Config.Command names must call [Child] first thing in main.
+// The smaller it is the better: of what a cold no-op attempt costs in processor
+// time, 12 ms, the initialisation of the packages that the ciro program links is
+// two thirds. make build embeds a program that links this package alone, with
+// which it costs 3.5 ms (cmd/ciro-sandbox); without it ciro starts itself.
 //
 // # Compiled modules
 //
