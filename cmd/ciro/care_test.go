@@ -49,5 +49,5 @@ func TestCare(t *testing.T) {
 	if len(w.Submitted()) > 0 || len(w.Tried()) != 1 || !strings.Contains(string(w.Tried()[0]), `"module": "mine.wasm"`) {
 		t.Errorf("a dry run submits %d jobs and sends %s", len(w.Submitted()), w.Tried())
 	}
-	golden(t, "care.out", got.String())
+	golden(t, "care.lines", got.String())
 }
