@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/goccy/go-yaml"
 	"github.com/urfave/cli/v2"
@@ -74,10 +75,11 @@ func row(w io.Writer, cells ...any) {
 	fmt.Fprintln(w)
 }
 
-// clean replaces what would move the cursor or start an escape sequence.
+// clean replaces what would move the cursor, start an escape sequence, or reorder
+// what people read.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return ' '
 		}
 		return r

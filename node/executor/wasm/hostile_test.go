@@ -302,6 +302,9 @@ func TestHostilePrograms(t *testing.T) {
 		r.run(t, e, guest, h)
 		r.late = append(r.late, p.take()...)
 	}
+	reports["all at once"] = together(t, e, guest)
+	reports["all at once"].late = p.take()
+	classes = append(classes, "all at once")
 	if grown := int64(heapInUse()) - int64(heap); grown > 64<<20 {
 		t.Errorf("the daemon's memory grew by %d MiB", grown>>20)
 	}
@@ -352,6 +355,47 @@ func (r *classReport) run(t *testing.T, e *wasm.Executor, guest string, h hostil
 	}
 	s.check(t, h)
 	t.Logf("%-10s %-28s %-10q %6.2fs, CPU %5.2fs, %4d MiB  %.90q", h.class, h.name, o.Cause, o.Wall.Seconds(), o.CPU.Seconds(), o.PeakMemory>>20, o.Detail)
+}
+
+// together runs the most greedy programs at the same time, as a worker with many
+// places would, and jobs that mean no harm one after the other beside them.
+func together(t *testing.T, e *wasm.Executor, guest string) *classReport {
+	t.Helper()
+	r := &classReport{outcomes: map[executor.Cause]int{}}
+	var mu sync.Mutex
+	var running sync.WaitGroup
+	ended := make(chan struct{})
+	for _, h := range hostilePrograms() {
+		if !slices.Contains([]string{"endless loop", "memory filled for ever", "randomness for ever", "flood of stdout", "flood of progress",
+			"loops and branches", "blocks in blocks", "folder handles", "fill /tmp", "poll of 200,000 clocks"}, h.name) {
+			continue
+		}
+		s := setStage(t, guest, h)
+		s.task.Limits.Timeout = 2 * time.Second
+		r.programs++
+		running.Go(func() {
+			o, err := e.Run(context.Background(), s.task)
+			mu.Lock()
+			defer mu.Unlock()
+			r.outcomes[o.Cause]++
+			if err != nil || o.OK() || o.Wall > s.task.Limits.Timeout+killCap {
+				t.Errorf("%s among others: %v, %v", h.name, o, err)
+			}
+			s.check(t, h)
+		})
+	}
+	go func() {
+		running.Wait()
+		close(ended)
+	}()
+	for {
+		select {
+		case <-ended:
+			return r
+		default:
+			r.control = append(r.control, controlJob(t, e))
+		}
+	}
 }
 
 // controlJob runs a module that does nothing and means no harm.

@@ -124,7 +124,7 @@ func hostileModules() []hostile {
 // hostileCompiles are well-formed, and hard to compile.
 func hostileCompiles() []hostile {
 	of := func(name string, module []byte, c ...executor.Cause) hostile {
-		return hostile{class: "compiler", name: name, module: module, timeout: 1500 * time.Millisecond, causes: c}
+		return hostile{class: "compiler", name: name, module: module, timeout: 1200 * time.Millisecond, causes: c}
 	}
 	var nest []byte
 	for range 60_000 {
