@@ -85,9 +85,9 @@ func (p *process) crashed(why error, timeout time.Duration) executor.Outcome {
 	state := p.wait()
 	o := executor.Outcome{CPU: state.UserTime() + state.SystemTime()}
 	o.Cause, o.Detail = crashCause(state, p.words.String())
-	// The kernel's two accounts of processor time differ by a few ticks.
-	const slack = 100 * time.Millisecond
-	if o.Cause == executor.Sandbox && o.CPU >= time.Duration(maxCPU(timeout))*time.Second-slack {
+	// The kernel limits by one account of processor time and reports another: the
+	// first counts ticks, and is ahead by a tenth where many processes take turns.
+	if limit := time.Duration(maxCPU(timeout)) * time.Second; o.Cause == executor.Sandbox && o.CPU >= limit/4*3 {
 		o.Cause, o.Detail = executor.Timeout, outOfTime
 	}
 	return o

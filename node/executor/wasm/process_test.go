@@ -43,7 +43,7 @@ func TestProcessorTime(t *testing.T) {
 	p, req := startSelf(t, loop) // a timeout of nothing leaves two seconds
 	s, ok := p.serve(context.Background(), req, executor.Sinks{})
 	if !ok || s.Cause != executor.Timeout || !strings.Contains(s.Detail, "RLIMIT_CPU") {
-		t.Errorf("%v %q: %s", ok, s.Cause, s.Detail)
+		t.Errorf("%v %q after %v of processor time: %s", ok, s.Cause, s.CPU, s.Detail)
 	}
 }
 
