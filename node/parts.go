@@ -60,3 +60,9 @@ func (n *Node) Mesh() api.Mesh { return &adapter{n: n} }
 
 // Operator is what the node's owner may do with it.
 func (n *Node) Operator() api.Operator { return &adapter{n: n} }
+
+// Advice says what would become of a job; see Jobs.
+func (n *Node) Advice() api.Advice { return &adapter{n: n} }
+
+// Rounds gives failed jobs another chance; see Jobs.
+func (n *Node) Rounds() api.Rounds { return &adapter{n: n} }

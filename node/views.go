@@ -84,6 +84,14 @@ func resultOf(j *job.Job) string {
 	return t.Result.Output
 }
 
+// classOf is the class of a kept error's cause; a lapse may be of two.
+func classOf(c job.Cause) string {
+	if c == job.CauseLapse {
+		return ""
+	}
+	return c.Class(true).String()
+}
+
 func (n *Node) viewTask(j *job.Job, position int) api.Task {
 	t := &j.Tasks[position]
 	index := j.WireIndex(position)
@@ -103,7 +111,7 @@ func (n *Node) viewTask(j *job.Job, position int) api.Task {
 	}
 	for _, e := range t.Errors {
 		v.Errors = append(v.Errors, api.AttemptError{
-			Attempt: int(e.Attempt), Worker: e.Worker, Cause: e.Cause.String(), Class: e.Cause.Class(true).String(), Detail: e.Detail, At: moment(e.At),
+			Attempt: int(e.Attempt), Worker: e.Worker, Cause: e.Cause.String(), Class: classOf(e.Cause), Detail: e.Detail, At: moment(e.At),
 		})
 	}
 	return v

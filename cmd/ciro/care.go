@@ -60,6 +60,15 @@ func excludedRows(w io.Writer, list []api.Exclusion) {
 	}
 }
 
+// clipped keeps a table readable; describe shows all of it.
+func clipped(text string) string {
+	const most = 80
+	if r := []rune(text); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return text
+}
+
 // retryJob is `ciro job retry`. It names the round that it opens, so that it can
 // repeat the request while the outcome is unknown.
 func (c *console) retryJob(ctx *cli.Context, node *client.Client) error {
@@ -120,7 +129,7 @@ func (c *console) deadLetters(ctx *cli.Context, node *client.Client) error {
 			if n := len(l.Errors); n > 0 {
 				last = l.Errors[n-1]
 			}
-			row(w, short(l.Job), l.Name, l.JobState, taskName(l.Index), l.Attempt, last.Cause, moment(l.Ended), last.Detail)
+			row(w, short(l.Job), l.Name, l.JobState, taskName(l.Index), l.Attempt, last.Cause, moment(l.Ended), clipped(last.Detail))
 		}
 	})
 	if list.Truncated {

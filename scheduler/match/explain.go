@@ -156,6 +156,9 @@ func (x *Exclusion) Condition(s *job.Spec, need job.Resources) string {
 	case WhyPrice:
 		return fmt.Sprintf("%s %s or more, the job pays at most %s", count(n, "costs", "cost"), price(x.Best), price(s.PriceMax))
 	}
+	if x.Best == 0 {
+		return fmt.Sprintf("%s no %s, the task needs %s", count(n, "has", "have"), x.name(), x.amount(x.wants(need)))
+	}
 	most := " "
 	if n > 1 {
 		most = " at most "
@@ -186,9 +189,9 @@ func (x *Exclusion) Change() string {
 	case WhyClient:
 		return "ask its owner to allow the client's key, or start another worker"
 	case WhyLabels:
-		return "start a worker with that label, or take it out of labels"
+		return "start a worker with label " + x.What + ", or take it out of labels"
 	case WhyConstraint:
-		return "start a worker that meets it, or relax constraints"
+		return "start a worker that meets " + x.What + ", or take that out of constraints"
 	case WhyUnreadable:
 		return "correct constraints, or update the coordinators"
 	case WhyPrice:

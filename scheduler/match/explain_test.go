@@ -107,8 +107,8 @@ func TestExplain(t *testing.T) {
 		want    string
 	}{
 		{[]*Worker{away, away, small}, "3 workers: 2 lack label zone=eu, 1 has 4 GiB memory, the task needs 8 GiB: " +
-			"start a worker with that label, or take it out of labels; or start a worker with more memory, or lower resources.memory"},
-		{[]*Worker{slow}, "1 worker: 1 does not meet fast: start a worker that meets it, or relax constraints"},
+			"start a worker with label zone=eu, or take it out of labels; or start a worker with more memory, or lower resources.memory"},
+		{[]*Worker{slow}, "1 worker: 1 does not meet fast: start a worker that meets fast, or take that out of constraints"},
 		{[]*Worker{small, small}, "2 workers: 2 have at most 4 GiB memory, the task needs 8 GiB: start a worker with more memory, or lower resources.memory"},
 		{[]*Worker{dear, full}, "2 workers: 1 has no room for it now, 1 costs 0.05 or more, the job pays at most 0.02: wait; or raise price.max to 0.05"},
 		{[]*Worker{kept, kept}, "2 workers: 2 keep their room for tasks that have waited longer"},
