@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -56,7 +57,7 @@ func (a *adapter) Submit(ctx context.Context, s api.Submission) (api.Acceptance,
 	req := &meshpb.JobRequest{What: &meshpb.JobRequest_Submit{Submit: &meshpb.Submit{Offer: raw, Holders: []string{a.n.self}}}}
 	var acc *meshpb.Acceptance
 	err = a.leader(ctx, on, req, func(r *meshpb.JobReply) error { acc = r.Acceptance; return nil })
-	if err == nil && acc == nil {
+	if err == nil && !bytes.Equal(acc.GetJob(), id[:]) { // none, or not of this job
 		err = errNoReply
 	}
 	var refused *api.Refusal

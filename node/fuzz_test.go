@@ -2,13 +2,16 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ciro-network/ciro/node/api"
 	"github.com/ciro-network/ciro/node/config"
 	"github.com/ciro-network/ciro/node/meshpb"
 	"github.com/ciro-network/ciro/scheduler/job"
@@ -137,7 +140,7 @@ func seedsOf(n *Node) [][]proto.Message {
 	}
 	report := &meshpb.ShardReport{Term: 9, Leader: stranger, Voters: []string{stranger}}
 	return [][]proto.Message{
-		{&meshpb.RaftBatch{Messages: []*meshpb.RaftMessage{{Data: []byte{8, 3, 16, 1, 24, 2}}, {Shard: 1 << 31}}}},
+		{&meshpb.RaftBatch{Messages: []*meshpb.RaftMessage{{Data: []byte{8, 3, 16, 1, 24, 2}}, {Shard: 1 << 31}}}, forgedLeader()},
 		messages,
 		groups,
 		{&meshpb.Hello{Network: n.net.id[:], Roles: []string{"worker"}, Shards: []*meshpb.ShardReport{report}}, n.helloTo(peer.ID(stranger), "hello")},
@@ -169,4 +172,70 @@ func TestDoorsAreListed(t *testing.T) {
 	if len(seedsOf(n)) != len(doors()) {
 		t.Errorf("%d doors have seeds, there are %d", len(seedsOf(n)), len(doors()))
 	}
+}
+
+// forgedLeader are messages of one that claims to lead and to have committed what
+// nobody has.
+func forgedLeader() proto.Message {
+	b := &meshpb.RaftBatch{}
+	for _, kind := range []raftpb.MessageType{raftpb.MsgHeartbeat, raftpb.MsgApp, raftpb.MsgSnap, raftpb.MsgTimeoutNow, raftpb.MsgVote} {
+		m := &raftpb.Message{
+			Type: kind.Enum(), To: proto.Uint64(1), From: proto.Uint64(99), Term: proto.Uint64(1 << 40), Commit: proto.Uint64(1 << 40),
+			Index: proto.Uint64(2), LogTerm: proto.Uint64(1), Snapshot: &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{Index: proto.Uint64(1 << 40)}},
+		}
+		raw, err := proto.Marshal(m)
+		if err != nil {
+			panic(err)
+		}
+		b.Messages = append(b.Messages, &meshpb.RaftMessage{Data: raw})
+	}
+	return b
+}
+
+// FuzzReplies reads arbitrary bytes as what another node answers to a request.
+func FuzzReplies(f *testing.F) {
+	n := runningNode(f)
+	a := &adapter{n: n}
+	for _, r := range []*meshpb.JobReply{
+		{Acceptance: &meshpb.Acceptance{Job: make([]byte, 32), Coordinator: n.self, Signature: make([]byte, 64)}},
+		{Events: []*meshpb.Event{{Event: []byte{7}}, {Progress: work.Encode(work.Progress{Permille: 5})}, {Reset_: true}}},
+		{Json: []byte(`{"id":"ab","tasks":[{"index":0,"state":"done"}]}`)},
+		{Json: []byte(`[{"Shard":1,"Peer":"x","Capability":{"Labels":[{"Key":"a"}]}}]`)},
+		{Chunk: &meshpb.Chunk{Offset: -1, Data: []byte("x"), End: true}},
+	} {
+		raw, err := proto.Marshal(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := &meshpb.JobReply{}
+		if proto.Unmarshal(data, r) != nil {
+			return
+		}
+		if acc := r.Acceptance; acc != nil {
+			if _, err := a.viewAcceptance(acc); err == nil && acc.Coordinator != n.self {
+				t.Fatalf("an acceptance that nobody signed was believed: %v", acc)
+			}
+		}
+		cursor := at{}
+		for _, e := range r.Events {
+			before := cursor
+			if _, ok := decodeEvent(e, 0, &cursor); ok && cursor.index < before.index {
+				t.Fatal("the cursor went back")
+			}
+		}
+		var j api.Job
+		if json.Unmarshal(r.Json, &j) == nil {
+			taskOf(&j, 0)
+		}
+		var workers []leaderWorker
+		if json.Unmarshal(r.Json, &workers) == nil {
+			byID := map[string]*api.Worker{}
+			for i := range workers {
+				mergeWorker(byID, &workers[i])
+			}
+		}
+	})
 }
