@@ -43,6 +43,7 @@ type engine struct {
 	due      []stepped // performed after the next write
 	local    []input   // for this node's own cores
 	batch    *store.Batch
+	broken   map[uint32]string // shards whose replica here has stopped, and why
 	tokens   map[uint64]chan<- shard.Answer
 	token    uint64
 }
@@ -84,7 +85,7 @@ func newEngine(self string, st *store.Store, out outlet, log *slog.Logger) *engi
 	return &engine{
 		self: self, store: st, out: out, log: log, start: time.Now(),
 		inbox: make(chan input, inboxSize), stopped: make(chan struct{}),
-		replicas: map[uint32]*shard.Replica{}, tokens: map[uint64]chan<- shard.Answer{},
+		replicas: map[uint32]*shard.Replica{}, broken: map[uint32]string{}, tokens: map[uint64]chan<- shard.Answer{},
 	}
 }
 
@@ -337,6 +338,11 @@ func (e *engine) perform(s stepped) {
 		}
 	case shard.Probe, shard.Invite, shard.Dismiss, shard.Fetch:
 		e.out.group(s.shard, a)
+	case shard.Broken:
+		e.log.Error("a replica has stopped: its log contradicts what it was told; the node's other replicas go on", "shard", s.shard, "cause", a.Why)
+		e.broken[s.shard] = a.Why
+		delete(e.replicas, s.shard)
+		e.out.observe(s.shard, shard.Led{})
 	case shard.Removed:
 		if r := e.replicas[s.shard]; r != nil {
 			e.remove(s.shard, r.ID())

@@ -72,14 +72,21 @@ func (a *adapter) Health(ctx context.Context) (api.Health, error) {
 		check("leaders", lost, "every shard has a leader", "no leader known for shards "),
 		check("replication", thin, "every shard has the voters that it should have", "fewer voters than there should be in shards "))
 	store := api.Check{Name: "engine", OK: true, Detail: "the node's engine answers"}
-	if err := a.n.engine.query(ctx, func(*engine) {}); err != nil {
+	var stopped []string
+	err := a.n.engine.query(ctx, func(e *engine) {
+		for id, why := range e.broken { // any order: sorted below
+			stopped = append(stopped, fmt.Sprintf("%d (%s)", id, why))
+		}
+	})
+	if err != nil {
 		store.OK, store.Detail = false, err.Error()
 	}
-	h.Checks = append(h.Checks, store)
+	slices.Sort(stopped)
+	h.Checks = append(h.Checks, store, check("replicas", stopped, "every replica of this node runs", "replicas of this node have stopped; restart it, and see its log: shards "))
 	switch {
 	case len(lost) > 0 || !store.OK:
 		h.Status, h.FullyReplicated = api.HealthFailing, false
-	case len(thin) > 0:
+	case len(thin) > 0 || len(stopped) > 0:
 		h.Status, h.FullyReplicated = api.HealthDegraded, false
 	}
 	return h, nil

@@ -21,6 +21,14 @@
 // one Raft tick happens per Step however late it comes, so that a process that
 // was paused does not depose itself or anybody else on waking.
 //
+// # Contradictions
+//
+// A message or a committed entry that can never be (its bytes are no command, a
+// change of the group is impossible) stops this one replica, which says [Broken]
+// and does nothing any more; nothing of that Step leaves it. Only members can
+// bring that about. What a node that is no member claims to have committed is
+// passed by.
+//
 // # Leadership
 //
 // A replica acts as leader only after an entry of its own term is applied

@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -258,7 +257,7 @@ func memberOf(cc *raftpb.ConfChangeV2, err error) (job.Member, bool) {
 func (r *Replica) applyConf(e interface{ GetData() []byte }) {
 	cc := &raftpb.ConfChangeV2{}
 	if err := proto.Unmarshal(e.GetData(), cc); err != nil {
-		panic(fmt.Sprintf("shard %d: committed configuration change: %v", r.cfg.Shard, err))
+		contradict("committed configuration change: %v", err)
 	}
 	r.conf = r.rn.ApplyConfChange(cc)
 	if m, ok := memberOf(cc, nil); ok {

@@ -56,7 +56,12 @@ func (r *Replica) Wake() time.Duration {
 // Step takes one event at a moment that is not earlier than the last and
 // returns what is to be done, in order. The slice is the caller's until the next
 // Step.
-func (r *Replica) Step(now Now, ev Event) []Action {
+func (r *Replica) Step(now Now, ev Event) (out []Action) {
+	defer func() {
+		if p := recover(); p != nil {
+			out = r.contain(p)
+		}
+	}()
 	r.out = r.out[:0]
 	if r.gone {
 		return nil
@@ -173,6 +178,8 @@ func (r *Replica) received(ev Received) {
 			r.do(Dismiss{To: ev.From, ID: from})
 		}
 		return
+	case !known && r.beyond(m):
+		return // a stranger's word proves nothing
 	case !known:
 		if len(r.routes) >= maxRoutes {
 			clear(r.routes) // whoever is meant is heard again
@@ -278,7 +285,7 @@ func (r *Replica) apply(e *raftpb.Entry) {
 	case len(e.GetData()) > 0:
 		cmd, err := job.DecodeCommand(e.GetData())
 		if err != nil {
-			panic(fmt.Sprintf("shard %d, log index %d: %v", r.cfg.Shard, e.GetIndex(), err)) // going on would fork the state
+			contradict("log index %d: %v", e.GetIndex(), err) // going on would fork the state
 		}
 		out := r.state.Apply(e.GetIndex(), e.GetTerm(), cmd)
 		if len(out.Events) > 0 && e.GetIndex() > r.replayed {

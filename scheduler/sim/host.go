@@ -293,6 +293,8 @@ func (h *host) act(a shard.Action) {
 	case shard.Cut:
 		w.oracle.handed(h, a.Batch)
 		h.anchor()
+	case shard.Broken:
+		w.violate("broken", "%s shard %d: replica %d stopped: %s", h.n.name, h.shard, h.rep.ID(), a.Why)
 	case shard.Removed:
 		w.printf("%s shard %d: replica %d is removed", h.n.name, h.shard, h.rep.ID())
 		h.n.close(h.shard, h.rep.ID())
