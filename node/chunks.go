@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -44,7 +45,10 @@ func (n *Node) fetchChunk(ctx context.Context, id uint32, f shard.Fetch) {
 
 // onFetch gives a chunk of a snapshot that this node has stored. It does not
 // pass through the engine: a chunk never changes.
-func (n *Node) onFetch(_ context.Context, _ peer.ID, raw []byte, reply func([]byte) error) error {
+func (n *Node) onFetch(_ context.Context, from peer.ID, raw []byte, reply func([]byte) error) error {
+	if !n.dir.coordinates(from) {
+		return errors.New("snapshots are for coordinators")
+	}
 	req := &meshpb.Fetch{}
 	if err := proto.Unmarshal(raw, req); err != nil {
 		return fmt.Errorf("snapshot request: %w", err)

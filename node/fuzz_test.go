@@ -63,6 +63,7 @@ func doors() []door {
 		{"raft", func(n *Node, from peer.ID, b []byte) { n.links.onRaft(from, b) }},
 		{"work", func(n *Node, from peer.ID, b []byte) { n.links.onWork(from, b) }},
 		{"group", func(n *Node, from peer.ID, b []byte) { n.onGroup(from, b) }},
+		{"snapshot", func(n *Node, from peer.ID, b []byte) { _ = n.onFetch(n.bgCtx, from, b, ignore) }},
 		{"hello", func(n *Node, from peer.ID, b []byte) { _ = n.onHello(n.bgCtx, from, b, ignore) }},
 		{"job", func(n *Node, from peer.ID, b []byte) {
 			ctx, cancel := context.WithTimeout(n.bgCtx, 20*time.Millisecond) // watching and following go on for ever
@@ -143,6 +144,7 @@ func seedsOf(n *Node) [][]proto.Message {
 		{&meshpb.RaftBatch{Messages: []*meshpb.RaftMessage{{Data: []byte{8, 3, 16, 1, 24, 2}}, {Shard: 1 << 31}}}, forgedLeader()},
 		messages,
 		groups,
+		{&meshpb.Fetch{Index: 1, N: 1 << 30}},
 		{&meshpb.Hello{Network: n.net.id[:], Roles: []string{"worker"}, Shards: []*meshpb.ShardReport{report}}, n.helloTo(peer.ID(stranger), "hello")},
 		requests,
 		{&meshpb.ShardReports{Reports: []*meshpb.ShardReport{report}}},

@@ -18,13 +18,8 @@ func member(tb testing.TB) *shard.Replica {
 	st := job.NewState(job.Member{ID: 1, Peer: "a", Incarnation: 1})
 	st.Members[2], st.Members[3] = job.Member{ID: 2, Peer: "b", Incarnation: 2}, job.Member{ID: 3, Peer: "c", Incarnation: 3}
 	st.NextID, st.Index = 4, 5
-	snap, err := proto.Marshal(&raftpb.Snapshot{Data: st.Encode(), Metadata: &raftpb.SnapshotMetadata{
-		Index: proto.Uint64(5), Term: proto.Uint64(2), ConfState: &raftpb.ConfState{Voters: []uint64{1, 2, 3}},
-	}})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	r, err := shard.New(shard.Config{ID: 1, Self: "a", Network: network, Snapshot: snap}, shard.Now{Wall: 1})
+	image := shard.ImageOf(st, 2, &raftpb.ConfState{Voters: []uint64{1, 2, 3}})
+	r, err := shard.New(shard.Config{ID: 1, Self: "a", Network: network, Snapshot: image.Snapshot, Chunks: [][]byte{image.Chunks[0].Data}}, shard.Now{Wall: 1})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -77,7 +77,9 @@ func readManifest(b []byte) (manifest, error) {
 	}
 	m := manifest{size: r.Uint()}
 	for range r.Count(maxChunks) {
-		m.sums = append(m.sums, [sha256.Size]byte(r.Fixed(sha256.Size)))
+		var sum [sha256.Size]byte
+		copy(sum[:], r.Fixed(sha256.Size))
+		m.sums = append(m.sums, sum)
 	}
 	if m.size > maxSnapshot || len(m.sums) == 0 {
 		r.Fail(errors.New("its size is out of bounds"))

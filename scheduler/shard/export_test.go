@@ -1,0 +1,4 @@
+package shard
+
+// ImageOf is the snapshot that a replica restores a small state from.
+var ImageOf = imageOf
