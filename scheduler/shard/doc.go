@@ -99,8 +99,8 @@
 //
 // # Snapshots
 //
-// The log is cut every SnapshotEvery entries, or as many as there are jobs. A snapshot is the state at one
-// index, written a piece per Step while commands go on being applied (job.Encoder),
+// The log is cut every SnapshotEvery entries, or as many as there are jobs. A
+// snapshot is the state at one index, written a piece per Step while commands go on being applied (job.Encoder),
 // so that no Step takes long however large the state is; Wake asks for the next
 // piece at once. What Raft knows as the snapshot is a manifest: the hashes of the
 // chunks that hold the state. MsgSnap carries that alone. Its receiver fetches
