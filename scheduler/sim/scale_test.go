@@ -94,3 +94,29 @@ func peakRSS() string {
 	runtime.ReadMemStats(&m)
 	return fmt.Sprintf("%d MB of heap", m.HeapSys>>20)
 }
+
+// TestBystandersHearNoMore shows that what a node without a role sends and
+// receives does not grow with the mesh.
+func TestBystandersHearNoMore(t *testing.T) {
+	heard := func(nodes int) float64 {
+		r, err := sim.Run(sim.Config{
+			Seed: 1, Nodes: nodes, Bystanders: nodes / 10, Shards: 4, Rate: 4, Duration: 20 * time.Second,
+			Faults: sim.Faults{MinDelay: 5 * time.Millisecond, MaxDelay: 50 * time.Millisecond},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range r.Traffic {
+			if c.Class == "bystander" {
+				return c.Kinds[len(c.Kinds)-1].Bytes
+			}
+		}
+		t.Fatalf("no bystanders among %v", r.Traffic)
+		return 0
+	}
+	few, many := heard(50), heard(500)
+	t.Logf("%.0f bytes per second among 50 nodes, %.0f among 500", few, many)
+	if many > 1.5*few {
+		t.Errorf("a bystander's traffic grows with the mesh: %.0f bytes per second among 50 nodes, %.0f among 500", few, many)
+	}
+}
