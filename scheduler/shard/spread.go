@@ -55,7 +55,7 @@ func (r *Replica) worst(place int, ranks map[string]int) (worst uint64) {
 // up: it takes the place of a voter on a worse node, or is not needed any more
 // and goes.
 func (r *Replica) swap() bool {
-	if !r.whole() {
+	if len(r.conf.GetLearners()) == 0 || !r.whole() {
 		return false
 	}
 	caught, ranks := r.caughtUp(), r.ranking()

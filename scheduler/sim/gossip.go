@@ -168,18 +168,34 @@ func (n *node) preferred() map[uint32]string {
 func (n *node) look() {
 	w := n.w
 	for i, m := range n.peers {
-		if m.up && m.paused <= w.now && !w.cut(n, m) && !w.cut(m, n) {
+		if w.linked(n, m) {
 			n.seen[i] = w.now
 		}
 	}
 }
 
-// candidates returns the connected nodes that have a role, each once.
+// linked says whether a connection between two nodes would be alive now.
+func (w *world) linked(a, b *node) bool {
+	return b.up && b.paused <= w.now && !w.cut(a, b) && !w.cut(b, a)
+}
+
+// candidates returns the connected nodes that have a role, each once: also the
+// other members of the groups that it leads, which are always connected.
 func (n *node) candidates() []string {
 	var out []string
 	for i, at := range n.seen {
 		if m := n.peers[i]; at > 0 && n.w.now-at < presence && !m.bystander && !m.outsider {
 			out = append(out, m.name)
+		}
+	}
+	for _, h := range n.hosts {
+		if h == nil || !h.led.Mine {
+			continue
+		}
+		for _, name := range slices.Concat(h.led.Voters, h.led.Learners) {
+			if m := n.w.byName(name); !m.outsider && n.w.linked(n, m) {
+				out = append(out, name)
+			}
 		}
 	}
 	slices.Sort(out)
