@@ -22,7 +22,7 @@ const settleBound = 90 * time.Second
 // replacement happens within a short run.
 func (c Config) params() shard.Params {
 	return shard.Params{
-		DeadAfter: 6 * time.Second, CatchUp: 10 * time.Second, MoveAfter: 4 * time.Second,
+		DeadAfter: 6 * time.Second, CatchUp: 10 * time.Second, MoveAfter: 4 * time.Second, DriftAfter: 5 * time.Second,
 		SnapshotEvery: c.SnapshotEvery, Seed: c.Seed,
 		CutCount: max(1, int(c.SnapshotEvery/6)), CutAge: 2 * time.Second,
 		SnapshotChunk: int(c.SnapshotEvery) * 40, // so that most snapshots have several
