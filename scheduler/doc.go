@@ -87,8 +87,8 @@
 // # Bounds
 //
 // Every table has one: tasks, inputs and bytes of a spec, errors and bytes of
-// each, events, tombstones and bytes of a shard's state (job), attached workers
-// and waiting clients (shard), places, fences and reports of a worker (worker).
+// each, events, tombstones and bytes of a shard's state (job), attached workers,
+// waiting clients, tasks under way, remembered clients and reservations (shard), places, fences and reports of a worker (worker).
 // Beyond its bound a shard answers "busy" and a worker refuses; neither forgets
 // what it has promised.
 package scheduler

@@ -1,8 +1,10 @@
 package match
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -142,4 +144,48 @@ func TestSoonest(t *testing.T) {
 	if h := Soonest(&w, job.Resources{CPU: 4000}, 5, 99, rel); h.Start != 99 || h.SpareSlots != 0 {
 		t.Errorf("%+v", h)
 	}
+}
+
+// TestHoldIsHonoured places whatever a hold admits on a worker while time goes
+// by, everything lasting as long as it may, and finds the room at the start that
+// was promised.
+func TestHoldIsHonoured(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := sample("w")
+		total := job.Resources{CPU: 4000, Memory: 4 << 20, Disk: 1 << 20}
+		w.Free, w.FreeSlots = total, uint32(rapid.IntRange(1, 6).Draw(t, "slots"))
+		var running []Release
+		now := time.Duration(0)
+		place := func(cpu int, until time.Duration) {
+			need := job.Resources{CPU: uint32(cpu), Memory: 1}
+			w.Free, w.FreeSlots = w.Free.Sub(need), w.FreeSlots-1
+			running = append(running, Release{At: until, Needs: need})
+			slices.SortStableFunc(running, func(a, b Release) int { return cmp.Compare(a.At, b.At) })
+		}
+		pass := func(to time.Duration) {
+			for now = to; len(running) > 0 && running[0].At <= now; running = running[1:] {
+				w.Free, w.FreeSlots = w.Free.Add(running[0].Needs), w.FreeSlots+1
+			}
+		}
+		cpu, span := rapid.IntRange(1, 4000), rapid.Int64Range(1, 100)
+		for range rapid.IntRange(0, 5).Draw(t, "before") {
+			if n := cpu.Draw(t, "cpu"); w.FreeSlots > 0 && uint32(n) <= w.Free.CPU {
+				place(n, time.Duration(span.Draw(t, "lasts")))
+			}
+		}
+		need := job.Resources{CPU: uint32(cpu.Draw(t, "need")), Memory: 1}
+		h := Soonest(&w, need, now, time.Hour, running)
+		h.Task = Task{Index: 1}
+		for now < h.Start {
+			a := &Ask{Need: job.Resources{CPU: uint32(cpu.Draw(t, "other")), Memory: 1}, Ends: now + time.Duration(span.Draw(t, "takes"))}
+			if hasRoom(a.Need, &w) && h.admits(a) {
+				h.Placed(a)
+				place(int(a.Need.CPU), a.Ends)
+			}
+			pass(min(h.Start, now+time.Duration(rapid.IntRange(0, 20).Draw(t, "later"))))
+		}
+		if !hasRoom(need, &w) {
+			t.Fatalf("at %d there is room for %d in %d slots, promised were %d", now, w.Free.CPU, w.FreeSlots, need.CPU)
+		}
+	})
 }
