@@ -4,7 +4,8 @@
 //	ciro start --join ADDRESS          run a node of an existing network
 //	ciro job submit FILE               hand in a job; FILE is YAML or JSON, - is standard input
 //	ciro job run FILE --dest DIR       hand it in, watch it, fetch the results
-//	ciro job list|get|describe|wait|watch|logs|results|cancel
+//	ciro job submit FILE --dry-run     say who could run it; submit nothing
+//	ciro job list|get|describe|wait|watch|logs|results|cancel|retry|dead-letters
 //	ciro worker list, ciro network peers|shards, ciro status
 //	ciro init, ciro version
 //
