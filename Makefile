@@ -3,7 +3,7 @@ export CGO_ENABLED ?= 0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FAULT   ?= worker
-SEEDS   ?= 500
+SEEDS   ?= 2000
 FUZZTIME ?= 10s
 NODES   ?= 1000
 RATE    ?= 20
@@ -27,8 +27,9 @@ race: ## run the tests of what is concurrent under the race detector (needs gcc)
 	# Not the sandbox: its child processes have memory limits in which the race
 	# detector's own memory does not fit.
 	CGO_ENABLED=1 go test -race -short -skip TestProcess $$(go list ./node/... ./p2p/... ./cmd/... | grep -v /executor/)
-sim: ## simulate: SEEDS=500 campaigns of the cores under faults
-	go test ./scheduler/sim -run TestCampaign -count=1 -v -seeds $(SEEDS)
+sim: build ## simulate SEEDS=2000 small meshes under every fault, and show that planted bugs are found
+	bin/ciro sim --seeds $(SEEDS) --dest bin
+	bin/ciro sim --mutation all --seeds 500
 sim-scale: ## simulate NODES=1000 nodes for MINUTES=2 under RATE=20 jobs a second
 	go test ./scheduler/sim -run TestScale -count=1 -v -timeout 60m -nodes $(NODES) -rate $(RATE) -minutes $(MINUTES)
 endurance: ## take a million jobs through one shard, with compaction and retention

@@ -8,13 +8,14 @@
 //	ciro job list|get|describe|wait|watch|logs|results|cancel|retry|dead-letters
 //	ciro worker list, ciro network peers|shards, ciro status
 //	ciro init, ciro version
+//	ciro sim --seeds N                 play meshes in virtual time while everything goes wrong
 //
 // The names of earlier versions (submit-job, list-jobs, list-workers,
 // generate-config) go on working.
 //
 // # Finding the node
 //
-// Every command but start, init and version speaks to a node's HTTP interface.
+// Every command but start, init, version, demo and sim speaks to a node's HTTP interface.
 // Its address is the flag --api, else the variable CIRO_API, else what a running
 // node wrote to api.addr in its data directory (--data-dir, CIRO_DATA, ~/.ciro).
 //
