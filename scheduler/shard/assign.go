@@ -27,6 +27,9 @@ type placing struct {
 func (r *Replica) schedule() {
 	l := r.lead
 	l.dirty = false
+	if l.stalled {
+		return // a place booked now would be given back at once, and so on without end
+	}
 	l.queue.Advance(r.shardNow)
 	l.queue.Measure(l.pool.Total())
 	l.queue.Freshen(&l.pool)

@@ -111,7 +111,11 @@ func (r *Replica) proposeWaiting() {
 // does not take it now.
 func (r *Replica) propose(cmd *job.Command) bool {
 	cmd.At = r.shardNow
-	return r.rn.Propose(cmd.Encode()) == nil
+	taken := r.rn.Propose(cmd.Encode()) == nil
+	if !taken && r.lead != nil {
+		r.lead.stalled = true
+	}
+	return taken
 }
 
 // answerWaiting answers the clients of an applied command.

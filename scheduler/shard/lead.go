@@ -24,6 +24,8 @@ type leading struct {
 	since time.Duration // monotonic; moved forward by gaps, so that they renew leases
 	dirty bool          // something may be assigned
 
+	stalled bool // raft has refused a proposal since the last tick, as it does while the leadership is handed over
+
 	roster
 	holdings
 	active   map[job.ID]*job.Job // that have not ended
@@ -152,6 +154,7 @@ func (r *Replica) tick() {
 	if l == nil {
 		return
 	}
+	l.stalled = false
 	r.expireWaiting()
 	r.expireSnapshots()
 	if !l.ready {

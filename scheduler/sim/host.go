@@ -139,8 +139,8 @@ func (h *host) step(ev shard.Event) {
 		}
 		w.oracle.heard(h, heard)
 	}
-	if h.led.Mine {
-		w.oracle.proposed(h, acts)
+	if _, ok := ev.(shard.Tick); ok {
+		w.oracle.dropped(h)
 	}
 	if w.cfg.Mutation == PersistBeforeSend {
 		h.performUnsynced(acts)

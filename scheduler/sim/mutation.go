@@ -23,7 +23,7 @@ const (
 	ForgetVote         = "forgetVote"         // the hard state does not survive a crash
 	StaleFence         = "staleFence"         // a report of an old attempt is passed off as the current one's
 	UncommittedAssign  = "uncommittedAssign"  // a worker gets an assignment that is not in the log
-	StaleLeaderAssigns = "staleLeaderAssigns" // a leader that was deposed and does not know it assigns without the log
+	StaleLeaderAssigns = "staleLeaderAssigns" // a leader that was deposed, or is about to be, and does not know it assigns without the log
 	ForgedAck          = "forgedAck"          // a voter that hears nothing acknowledges all the same
 	LearnerCounts      = "learnerCounts"      // what a learner stores counts for a voter that cannot be reached
 	SnapshotLoses      = "snapshotLoses"      // a stored snapshot lacks what was applied since the one before
@@ -93,7 +93,7 @@ func (h *host) catchUp(now shard.Now) {
 	for late := now.Mono - h.stepped; late > time.Second; late -= 900 * time.Millisecond {
 		at := shard.Now{Mono: now.Mono - late + 900*time.Millisecond, Wall: now.Wall - late.Milliseconds() + 900}
 		acts := slices.Clone(h.rep.Step(at, shard.Tick{}))
-		h.n.w.oracle.proposed(h, acts)
+		h.n.w.oracle.dropped(h)
 		h.perform(acts)
 		if h.syncing || !h.alive() {
 			return
@@ -153,15 +153,27 @@ func (h *host) forgeAssign(k work.Key) (work.Message, bool) {
 }
 
 // deposed is the planted bug staleLeaderAssigns: a leader hears that a place is
-// held and does not wait for the log, though another leads already.
+// held and does not wait for the log, though another leads already or it has
+// lost its majority.
 func (w *world) deposed(h *host, ev shard.Heard) {
 	b, ok := ev.Msg.(work.Booked)
-	if !ok || !h.led.Mine || w.leader(h.shard) == h {
+	if !ok || !h.led.Mine || w.leader(h.shard) == h && w.reaches(h) {
 		return
 	}
 	if m, ok := h.forgeAssign(b.Key); ok {
 		w.toWorker(h, shard.Work{To: ev.From, Msg: m})
 	}
+}
+
+// reaches says whether a leader is connected with a majority of its voters.
+func (w *world) reaches(h *host) bool {
+	near := 0
+	for _, name := range h.led.Voters {
+		if n := w.byName(name); n.up && n.paused <= w.now && !w.cut(n, h.n) && !w.cut(h.n, n) {
+			near++
+		}
+	}
+	return near > len(h.led.Voters)/2
 }
 
 // refence is the planted bug staleFence: a report of an attempt that was

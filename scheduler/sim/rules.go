@@ -25,7 +25,7 @@ type group struct {
 	holds    map[uint64]uint64   // highest committed index that a replica had on its disk
 	votes    map[ballot]uint64
 	bids     map[ballot]position // what a candidate says its log ends with
-	granted  map[grant]uint64    // term in which a leader heard that a place is held
+	granted  map[grant]bool      // places of which a leader has heard that they are held
 	reported map[word]bool       // what workers have said of attempts
 }
 
@@ -34,8 +34,10 @@ type ballot struct{ id, term uint64 }
 
 type position struct{ term, index uint64 }
 
-// grant is a place that a worker holds for an attempt.
+// grant is a place that a worker holds for an attempt, as the leader of a term
+// knows.
 type grant struct {
+	term   uint64
 	worker string
 	key    work.Key
 }
@@ -51,7 +53,7 @@ type word struct {
 func newGroup() group {
 	return group{
 		conf: tracker.MakeProgressTracker(1, 0), logs: map[uint64]*logDisk{}, holds: map[uint64]uint64{}, votes: map[ballot]uint64{},
-		bids: map[ballot]position{}, granted: map[grant]uint64{}, reported: map[word]bool{},
+		bids: map[ballot]position{}, granted: map[grant]bool{}, reported: map[word]bool{},
 	}
 }
 
@@ -168,7 +170,7 @@ func (o *oracle) heard(h *host, ev shard.Heard) {
 		h.heard[ev.From] = h.n.mono()
 	}
 	if b, ok := ev.Msg.(work.Booked); ok {
-		o.shards[h.shard].granted[grant{ev.From, b.Key}] = h.led.Term
+		o.shards[h.shard].granted[grant{h.led.Term, ev.From, b.Key}] = true
 	}
 }
 
@@ -184,45 +186,22 @@ func wordOf(peer string, r work.Report) word {
 	return word{worker: peer, key: r.Key, cause: r.Cause}
 }
 
-// proposed checks a leader's verdicts at the moment at which it makes them: a
-// worker's attempts lapse only after the leader has listened for a whole lease
-// without hearing it.
-func (o *oracle) proposed(h *host, acts []shard.Action) {
-	for _, a := range acts {
-		p, ok := a.(shard.Persist)
-		if !ok {
-			continue
-		}
-		for _, b := range p.Entries {
-			if cmd := commandOf(b); cmd != nil && cmd.Op == job.OpFail && cmd.Cause == job.CauseLapse {
-				o.lapsed(h, cmd)
-			}
-		}
-	}
-}
-
-// commandOf returns the command in an encoded entry, or nil.
-func commandOf(entry []byte) *job.Command {
-	e := &raftpb.Entry{}
-	if proto.Unmarshal(entry, e) != nil || e.GetType() != raftpb.EntryNormal || len(e.GetData()) == 0 {
-		return nil
-	}
-	cmd, err := job.DecodeCommand(e.GetData())
-	if err != nil {
-		return nil
-	}
-	return cmd
-}
-
-func (o *oracle) lapsed(h *host, cmd *job.Command) {
-	g, ok := o.shards[h.shard].given[attemptRef{taskRef{cmd.Job, cmd.Task}, cmd.Attempt}]
-	at, heard := h.heard[g.worker]
-	if !ok || !heard {
+// dropped checks a leader's verdicts on silent workers at the moment at which it
+// makes them: whose attempts lapse is not heard for a whole lease in which the
+// leader listened. Leaders of many workers are not looked at.
+func (o *oracle) dropped(h *host) {
+	if len(h.heard) == 0 || len(h.heard) > 64 || !h.rep.Health().Mine {
 		return
 	}
-	if silent := h.n.mono() - max(at, h.gapEnd); silent < lease {
-		o.w.violate("lease", "%s shard %d lets attempt %d of job %s lapse after listening for %v without a word from %s",
-			h.n.name, h.shard, cmd.Attempt, cmd.Job.Short(), silent, g.worker)
+	for _, n := range o.w.nodes {
+		at, heard := h.heard[n.name]
+		if !heard || h.rep.Attached(n.name) {
+			continue
+		}
+		delete(h.heard, n.name)
+		if silent := h.n.mono() - max(at, h.gapEnd); silent < lease {
+			o.w.violate("lease", "%s shard %d gives %s up after listening for %v without a word from it", h.n.name, h.shard, n.name, silent)
+		}
 	}
 }
 
@@ -244,7 +223,7 @@ func (o *oracle) wanted(l *ledger, term uint64, cmd *job.Command) {
 			o.w.violate("wanted", "job %s is cancelled and nobody has asked for that", cmd.Job.Short())
 		}
 	case job.OpAssign:
-		if at, ok := l.granted[grant{cmd.Worker, k}]; !ok || at != term {
+		if !l.granted[grant{term, cmd.Worker, k}] {
 			o.w.violate("booking", "job %s task %d attempt %d is assigned to %s in term %d, whose leader has not heard that the place is held",
 				k.Job.Short(), k.Task, k.Attempt, cmd.Worker, term)
 		}

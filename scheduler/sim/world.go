@@ -52,6 +52,8 @@ type world struct {
 	members   [][]*node  // by shard: the nodes that hold a replica
 
 	measureAt time.Duration
+	second    time.Duration // of virtual time
+	busy      int           // what has happened in it
 }
 
 // later schedules something that concerns nobody's life.
@@ -164,6 +166,7 @@ func (w *world) run() {
 		if w.healed && w.client.finished() {
 			break
 		}
+		w.bounded()
 		w.happen(o)
 	}
 	if w.failed == nil {
@@ -173,6 +176,17 @@ func (w *world) run() {
 	}
 	w.report.Virtual, w.report.TraceHash = w.now, w.hash
 	w.account()
+}
+
+// bounded checks that no two cores keep each other busy without end: what
+// happens in one second of virtual time has a bound.
+func (w *world) bounded() {
+	if second := w.now / time.Second; second != w.second {
+		w.second, w.busy = second, 0
+	}
+	if w.busy++; w.busy > 200_000+5_000*len(w.nodes) {
+		w.violate("storm", "%d things happen within one second", w.busy)
+	}
 }
 
 func (w *world) happen(o occurrence) {
