@@ -22,7 +22,7 @@ func (c *console) dryRunAction(ctx *cli.Context, node *client.Client, o offer) e
 	return c.show(ctx, d, func(w io.Writer) {
 		row(w, "Job:", fmt.Sprintf("%s is valid: %s (nothing was submitted)", d.Name, plural(d.Tasks, "task")))
 		row(w, "Workers:", fmt.Sprintf("%d of %d could run a task now, %d when they have room", d.Now, d.Waiting.Workers, d.Ever))
-		row(w, "Would wait for:", fmt.Sprintf("%s (%s)", d.Waiting.Sentence, d.Waiting.Code))
+		row(w, "Placing:", fmt.Sprintf("%s (%s)", d.Waiting.Sentence, d.Waiting.Code))
 		if d.Gather != nil {
 			row(w, "Gather task:", fmt.Sprintf("%s (%s)", d.Gather.Sentence, d.Gather.Code))
 		}
