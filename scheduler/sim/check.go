@@ -105,12 +105,12 @@ func (o *oracle) scan() {
 	}
 }
 
-// scanSome is scan, spread over so many calls that one looks at no more than
-// about scanJobs jobs: all of a small world, a part of a large one.
+// scanSome is scan, spread over so many calls that on average one looks at no
+// more than about scanJobs jobs: all of a small world, a part of a large one.
 func (o *oracle) scanSome() {
-	for left := scanJobs; left > 0; {
+	for o.credit = min(o.credit, 0) + scanJobs; o.credit > 0; {
 		s := o.next % len(o.shards)
-		left -= len(o.w.members[s]) * (1 + len(o.shards[s].state.Jobs) + len(o.shards[s].state.Events)/4)
+		o.credit -= len(o.w.members[s]) * (1 + len(o.shards[s].state.Jobs) + len(o.shards[s].state.Events)/4)
 		o.scanShard(s)
 		if o.next++; o.next%len(o.shards) == 0 {
 			return
@@ -186,7 +186,7 @@ func (o *oracle) scanReplica(l *ledger, h *host) {
 // and with what the log makes.
 func (o *oracle) scanState(l *ledger, h *host, st *job.State) {
 	h.scanned = st.Index
-	hash := stateHash(st)
+	hash := o.hash(st)
 	if old, ok := l.hashes[st.Index]; ok && old != hash {
 		o.w.violate("replicas", "%s shard %d has another state at index %d than was seen before", h.n.name, h.shard, st.Index)
 	}
@@ -199,7 +199,7 @@ func (o *oracle) scanState(l *ledger, h *host, st *job.State) {
 	}
 	if l.madeAt != st.Index {
 		l.state.Members, l.state.NextID = st.Members, st.NextID
-		l.made, l.madeAt = stateHash(l.state), st.Index
+		l.made, l.madeAt = o.hash(l.state), st.Index
 	}
 	if l.made != hash {
 		o.w.violate("replicas", "%s shard %d has a state at index %d that its log does not make", h.n.name, h.shard, st.Index)

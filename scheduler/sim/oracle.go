@@ -2,7 +2,7 @@ package sim
 
 import (
 	"bytes"
-	"hash/fnv"
+	"hash/maphash"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -20,6 +20,8 @@ import (
 type oracle struct {
 	w      *world
 	shards []*ledger
+	seed   maphash.Seed
+	credit int              // jobs that may be scanned now; what a large shard has cost too much is owed
 	next   int              // shard to be scanned next
 	due    map[job.ID]int64 // when an ended job may be forgotten
 }
@@ -77,7 +79,7 @@ type standing struct {
 }
 
 func newOracle(w *world) *oracle {
-	o := &oracle{w: w, due: map[job.ID]int64{}}
+	o := &oracle{w: w, seed: maphash.MakeSeed(), due: map[job.ID]int64{}}
 	for range w.cfg.Shards {
 		o.shards = append(o.shards, &ledger{
 			state: job.NewState(job.Member{}), hashes: map[uint64]uint64{}, leaders: map[uint64]string{},
@@ -297,8 +299,5 @@ func (o *oracle) assigned(n *node, s uint32, m work.Assign) {
 	}
 }
 
-func stateHash(st *job.State) uint64 {
-	h := fnv.New64a()
-	h.Write(st.Encode()) // a hash never fails to write
-	return h.Sum64()
-}
+// hash is of use within this run only.
+func (o *oracle) hash(st *job.State) uint64 { return maphash.Bytes(o.seed, st.Encode()) }
