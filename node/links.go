@@ -31,18 +31,19 @@ type links struct {
 
 const (
 	linkQueue  = 4096
+	linkRate   = 5000 // messages per second and peer, far beyond what a busy one sends
 	maxMessage = 16 << 20
 	maxBatch   = 4 << 20 // Raft messages beyond that go in a further frame
 )
 
 func newLinks(n *Node) *links {
 	l := &links{n: n, fetching: make(chan struct{}, 1)}
-	l.raft = n.host.Exchange(p2p.ExchangeConfig{Name: "raft", Handler: l.onRaft, Queue: linkQueue, MaxMessage: maxMessage})
-	l.work = n.host.Exchange(p2p.ExchangeConfig{Name: "work", Handler: l.onWork, Queue: linkQueue, MaxMessage: 8 << 20})
-	l.group = n.host.Exchange(p2p.ExchangeConfig{Name: "group", Handler: n.onGroup, Queue: 1024})
-	l.hello = n.host.Calls(p2p.CallsConfig{Name: "hello", Open: true, Handler: n.onHello, MaxMessage: 1 << 20, MaxPerPeer: 4})
-	l.jobs = n.host.Calls(p2p.CallsConfig{Name: "job", Handler: n.serve, MaxMessage: 8 << 20, MaxPerPeer: 512})
-	l.chunks = n.host.Calls(p2p.CallsConfig{Name: "snapshot", Handler: n.onFetch, MaxMessage: shard.MaxChunk + 1<<10, MaxPerPeer: 2})
+	l.raft = n.host.Exchange(p2p.ExchangeConfig{Name: "raft", Handler: l.onRaft, Queue: linkQueue, Rate: linkRate, MaxMessage: maxMessage})
+	l.work = n.host.Exchange(p2p.ExchangeConfig{Name: "work", Handler: l.onWork, Queue: linkQueue, Rate: linkRate, MaxMessage: 8 << 20})
+	l.group = n.host.Exchange(p2p.ExchangeConfig{Name: "group", Handler: n.onGroup, Queue: 1024, Rate: 500})
+	l.hello = n.host.Calls(p2p.CallsConfig{Name: "hello", Open: true, Handler: n.onHello, MaxMessage: 1 << 20, MaxPerPeer: 4, Rate: 10})
+	l.jobs = n.host.Calls(p2p.CallsConfig{Name: "job", Handler: n.serve, MaxMessage: 8 << 20, MaxPerPeer: 512, Rate: 2000})
+	l.chunks = n.host.Calls(p2p.CallsConfig{Name: "snapshot", Handler: n.onFetch, MaxMessage: shard.MaxChunk + 1<<10, MaxPerPeer: 2, Rate: 200})
 	return l
 }
 

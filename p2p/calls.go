@@ -49,6 +49,9 @@ type CallsConfig struct {
 	MaxMessage int
 	// MaxPerPeer bounds the calls that one peer has open; 0 is 64, at most 256.
 	MaxPerPeer int
+	// Rate is how many calls per second are taken from one peer, with bursts of as
+	// many; more are refused. 0 bounds nothing.
+	Rate float64
 }
 
 // RemoteError is the error that the other side's handler returned, or why it
@@ -69,6 +72,7 @@ type Calls struct {
 	h     *Host
 	cfg   CallsConfig
 	proto protocol.ID
+	pace  *pace
 
 	mu   sync.Mutex
 	open map[peer.ID]int // calls being answered
@@ -82,7 +86,7 @@ func (h *Host) Calls(cfg CallsConfig) *Calls {
 	}
 	cfg.MaxPerPeer = min(cfg.MaxPerPeer, 256)
 	cfg.MaxMessage = messageLimit(cfg.MaxMessage)
-	c := &Calls{h: h, cfg: cfg, proto: h.Protocol(cfg.Name), open: map[peer.ID]int{}}
+	c := &Calls{h: h, cfg: cfg, proto: h.Protocol(cfg.Name), pace: newPace(cfg.Rate), open: map[peer.ID]int{}}
 	if cfg.Handler != nil {
 		h.host.SetStreamHandler(c.proto, c.accept)
 	}
@@ -208,6 +212,9 @@ func (c *Calls) accept(s network.Stream) {
 func (c *Calls) answer(ctx context.Context, cancel context.CancelFunc, conv *conversation, from peer.ID) error {
 	if !c.cfg.Open && !c.h.Admitted(from) {
 		return errors.New("refused: this peer is not admitted to the network")
+	}
+	if !c.pace.allow(from) {
+		return fmt.Errorf("refused: more than %v calls a second", c.cfg.Rate)
 	}
 	if !c.take(from) {
 		return fmt.Errorf("refused: more than %d calls at a time", c.cfg.MaxPerPeer)

@@ -41,6 +41,9 @@ type ExchangeConfig struct {
 	Handler func(from peer.ID, msg []byte)
 	// Queue is the number of messages that wait per peer; 0 is 1024.
 	Queue int
+	// Rate is how many messages per second are taken from one peer, with bursts
+	// of as many; what comes faster waits at its sender. 0 bounds nothing.
+	Rate float64
 	// MaxMessage is the largest message in bytes, up to MaxMessageLimit; 0 is
 	// DefaultMaxMessage. It must be the same on all nodes.
 	MaxMessage int
@@ -53,6 +56,7 @@ type Exchange struct {
 	h     *Host
 	cfg   ExchangeConfig
 	proto protocol.ID
+	pace  *pace
 
 	mu    sync.Mutex
 	links map[peer.ID]*link    // outgoing, while active
@@ -72,7 +76,7 @@ func (h *Host) Exchange(cfg ExchangeConfig) *Exchange {
 		cfg.Queue = 1024
 	}
 	cfg.MaxMessage = messageLimit(cfg.MaxMessage)
-	x := &Exchange{h: h, cfg: cfg, proto: h.Protocol(cfg.Name), links: map[peer.ID]*link{}, in: map[peer.ID]*inbound{}}
+	x := &Exchange{h: h, cfg: cfg, proto: h.Protocol(cfg.Name), pace: newPace(cfg.Rate), links: map[peer.ID]*link{}, in: map[peer.ID]*inbound{}}
 	h.host.SetStreamHandler(x.proto, x.accept)
 	return x
 }
@@ -160,6 +164,9 @@ func (x *Exchange) accept(s network.Stream) {
 			return
 		}
 		received.Inc()
+		if !x.pace.wait(x.h.ctx, from) {
+			return
+		}
 		x.cfg.Handler(from, msg)
 	}
 }
