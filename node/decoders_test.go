@@ -19,6 +19,7 @@ var decoders = map[string]string{
 	"chain/proof.Decode":                      "fuzz chain/proof.FuzzVerify",
 	"cmd/ciro.console.importIdentity":         "a file of the person who calls",
 	"cmd/ciro.console.orShipped":              "a document of the person who calls; node/jobspec reads it again",
+	"cmd/ciro.simChild":                       "the parent process's own word",
 	"examples.Template.Open":                  "shipped with the program",
 	"examples/ai-inference/train.readPackage": "the training program's own data",
 	"examples/exampletest.Unpack":             "tests only",
