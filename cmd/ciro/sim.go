@@ -40,6 +40,7 @@ func (c *console) simCommand() *cli.Command {
 			"  3.5s crash n1 n2 for=2s\n  4s slowdisk n0 for=3s by=300ms\n\n" + faultHelp(),
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "nodes", Value: 5, Usage: "`N` nodes"},
+			&cli.IntFlag{Name: "bystanders", Usage: "`N` of them without a role"},
 			&cli.IntFlag{Name: "shards", Value: 2, Usage: "`N` shards"},
 			&cli.IntFlag{Name: "jobs", Value: 8, Usage: "`N` jobs of random shape"},
 			&cli.Float64Flag{Name: "rate", Usage: "instead of --jobs: `N` jobs of one task per second"},
@@ -121,7 +122,7 @@ func (p *simPlan) config(seed uint64) sim.Config {
 }
 
 // shapes are the flags that fix the configuration of all seeds.
-var shapes = []string{"nodes", "shards", "jobs", "rate", "duration", "latency", "faults", "gap", "churn", "script"}
+var shapes = []string{"nodes", "bystanders", "shards", "jobs", "rate", "duration", "latency", "faults", "gap", "churn", "script"}
 
 func simPlanOf(ctx *cli.Context) (*simPlan, error) {
 	p := &simPlan{mutation: ctx.String("mutation"), seed: ctx.Uint64("seed"), seeds: ctx.Uint64("seeds"), first: ctx.Bool(simFirstFlag), parts: simParts()}
@@ -148,7 +149,7 @@ func simConfigOf(ctx *cli.Context) (sim.Config, error) {
 		return sim.Config{}, usage("--latency %s: choose lan, wan or lossy", ctx.String("latency"))
 	}
 	cfg := sim.Config{
-		Nodes: ctx.Int("nodes"), Shards: ctx.Int("shards"), Jobs: ctx.Int("jobs"), Rate: ctx.Float64("rate"),
+		Nodes: ctx.Int("nodes"), Bystanders: ctx.Int("bystanders"), Shards: ctx.Int("shards"), Jobs: ctx.Int("jobs"), Rate: ctx.Float64("rate"),
 		Duration: ctx.Duration("duration"), Faults: network(), Mutation: ctx.String("mutation"),
 	}
 	if cfg.Nodes == 0 || cfg.Shards == 0 {

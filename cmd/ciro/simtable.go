@@ -53,6 +53,7 @@ type simSummary struct {
 	Messages       uint64              `json:"messages"`
 	Bytes          uint64              `json:"bytes"`
 	Traffic        []sim.Traffic       `json:"traffic,omitempty"`
+	Sizes          sim.Sizes           `json:"sizes"`
 	Times          map[string]simTimes `json:"timesSeconds"`
 	Faults         map[string]uint64   `json:"faults"`
 	Effects        map[string]uint64   `json:"effects"`
@@ -71,6 +72,7 @@ func (t *simTotal) summary() *simSummary {
 	s := &simSummary{
 		Seeds: t.Seeds, WallSeconds: t.wall.Seconds(), VirtualSeconds: r.Virtual.Seconds(), Steps: r.Steps, Elections: r.Elections,
 		Operations: r.Checked, Messages: r.Messages, Bytes: r.Bytes, Faults: r.Faults, Effects: r.Effects, Failures: t.Failures, Note: t.Note,
+		Sizes: r.Sizes,
 		Jobs: map[string]int{
 			"accepted": r.Accepted, "completed": r.Completed, "failed": r.Failed, "cancelled": r.Cancelled, "retried": r.Retried,
 			"attemptsRequeued": r.Reassigned, "repeatedSubmissions": r.Duplicates, "lateReportsRefused": r.Refused,
@@ -107,6 +109,11 @@ func (t *simTotal) write(w io.Writer) {
 	}
 	wrapCounts(w, "faults", s.Faults)
 	wrapCounts(w, "effects", s.Effects)
+	if t.Seeds == 1 {
+		fmt.Fprintln(w)
+		t.Report.WriteTables(w)
+		fmt.Fprintln(w)
+	}
 	if s.TraceHash != "" {
 		row(w, "trace", s.TraceHash)
 	}

@@ -35,7 +35,7 @@ type Config struct {
 	Script   []Fault // what goes wrong and when; nil: drawn from the seed and Faults
 
 	Bystanders    int    // nodes that have no role, of Nodes, default 0
-	SnapshotEvery uint64 // entries between two snapshots of a shard, default 48
+	SnapshotEvery uint64 // entries between two snapshots of a shard, default 48, with a Rate 4096
 	Mutation      string // one of Mutations, "" for none: a planted bug that must be found
 }
 
@@ -50,10 +50,10 @@ func or[T comparable](v, def T) T {
 func (c Config) withDefaults() Config {
 	c.Nodes, c.Shards, c.Jobs = or(c.Nodes, 5), or(c.Shards, 2), or(c.Jobs, 8)
 	c.Duration = or(c.Duration, 12*time.Second)
-	c.SnapshotEvery = or(c.SnapshotEvery, 48)
 	if c.Rate > 0 {
-		c.Jobs = 0
+		c.Jobs, c.SnapshotEvery = 0, or(c.SnapshotEvery, 4096)
 	}
+	c.SnapshotEvery = or(c.SnapshotEvery, 48)
 	c.Faults.MinDelay = or(c.Faults.MinDelay, 500*time.Microsecond)
 	c.Faults.Gap = or(c.Faults.Gap, 500*time.Millisecond)
 	c.Faults.MaxDelay = max(c.Faults.MaxDelay, c.Faults.MinDelay)
