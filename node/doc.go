@@ -39,6 +39,18 @@
 // hash of its offer. Before a leader lets an offer into its log it holds module
 // and inputs itself and knows a second node that does.
 //
+// # Ledgers
+//
+// What the shards' logs cut into batches (package scheduler/shard) is stored by
+// the engine in the same write as the log. A goroutine of its own computes the
+// batches' Merkle roots, appends to the shards' ledgers (package chain/ledger) and
+// compares what leaders anchored with it; a difference is an error in the log, a
+// failing check in /health and a metric. Where this node leads, it has the oldest
+// batch anchored and signs for it. A voter that joined by a snapshot fetches older
+// entries and batches from other voters, so that a proof survives every node that
+// had a part in it. The newest blockchain.keep_batches batches of a shard are kept
+// for proofs, ledger entries for ever: about 500 bytes per batch.
+//
 // # Stopping
 //
 // When the context of Run ends, the worker takes nothing more, attempts get a

@@ -213,6 +213,7 @@ func (e *engine) stepReplica(id uint32, ev shard.Event) {
 			e.persist(id, p)
 			continue
 		}
+		e.keepChain(id, a)
 		e.due = append(e.due, stepped{shard: id, act: a})
 	}
 }
@@ -253,6 +254,17 @@ func (e *engine) persist(id uint32, p shard.Persist) {
 	}
 	if len(p.Entries) > 0 {
 		b.PutEntries(id, p.First, p.Entries)
+	}
+}
+
+// keepChain writes what the ledgers need together with the log: the state lets
+// go of a batch once its anchor is final.
+func (e *engine) keepChain(id uint32, a shard.Action) {
+	switch a := a.(type) {
+	case shard.Cut:
+		e.write().PutRecords(id, a.Batch.Seq, a.Batch.Encode())
+	case shard.Anchored:
+		e.write().PutAnchor(id, a.Anchor.Seq, a.Anchor.Encode())
 	}
 }
 

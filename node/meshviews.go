@@ -83,8 +83,15 @@ func (a *adapter) Health(ctx context.Context) (api.Health, error) {
 	}
 	slices.Sort(stopped)
 	h.Checks = append(h.Checks, store, check("replicas", stopped, "every replica of this node runs", "replicas of this node have stopped; restart it, and see its log: shards "))
+	var differ []string
+	for id := range a.n.chain.mismatched() {
+		differ = append(differ, fmt.Sprint(id))
+	}
+	slices.Sort(differ)
+	h.Checks = append(h.Checks, check("ledger", differ, "what leaders anchored is what this node made of the log",
+		"LEDGER MISMATCH: what a leader anchored is not what the log says, in shards "))
 	switch {
-	case len(lost) > 0 || !store.OK:
+	case len(lost) > 0 || !store.OK || len(differ) > 0:
 		h.Status, h.FullyReplicated = api.HealthFailing, false
 	case len(thin) > 0 || len(stopped) > 0:
 		h.Status, h.FullyReplicated = api.HealthDegraded, false

@@ -14,6 +14,8 @@ import (
 type metrics struct {
 	n *Node
 
+	batches, records, open, mismatches *prometheus.Desc
+
 	jobs, tasks, shards, noops, applied, attempts, members, inbox *prometheus.Desc
 }
 
@@ -45,12 +47,17 @@ func newMetrics(n *Node) *metrics {
 		attempts: d("attempts_running", "Attempts under way on this node."),
 		members:  d("members", "Connected nodes that said hello."),
 		inbox:    d("engine_inbox", "Inputs that wait for the engine."),
+
+		batches:    d("anchor_batches", "Batches in the shards that this node leads, by how far their anchor is.", "state"),
+		records:    d("anchor_records", "Records in anchored batches of the shards that this node leads."),
+		open:       d("anchor_open_records", "Records that are in no batch yet, in the shards that this node leads."),
+		mismatches: d("anchor_mismatches", "Ledger entries at which this node disagrees with what was anchored."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.jobs, m.tasks, m.shards, m.noops, m.applied, m.attempts, m.members, m.inbox} {
+	for _, d := range []*prometheus.Desc{m.jobs, m.tasks, m.shards, m.noops, m.applied, m.attempts, m.members, m.inbox, m.batches, m.records, m.open, m.mismatches} {
 		c <- d
 	}
 }
@@ -61,6 +68,9 @@ type counts struct {
 	tasks          map[string]int
 	leads, follows int
 	noops, applied uint64
+
+	anchored, records uint64
+	pending, open     int
 }
 
 func (m *metrics) look(ctx context.Context) (counts, error) {
@@ -75,6 +85,9 @@ func (m *metrics) look(ctx context.Context) (counts, error) {
 				continue
 			}
 			c.leads++
+			a := &r.State().Anchoring
+			c.anchored, c.records = c.anchored+a.Head.Seq, c.records+a.First
+			c.pending, c.open = c.pending+len(a.Cuts), c.open+a.Open()
 			for _, j := range r.State().Jobs {
 				c.jobs[[2]string{j.State.String(), j.Spec.Type}]++
 				if !j.State.Terminal() {
@@ -114,4 +127,17 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(m.members, float64(len(m.n.dir.members(true))))
 	gauge(m.inbox, float64(len(m.n.engine.inbox)))
+	m.collectAnchors(gauge, c)
+}
+
+func (m *metrics) collectAnchors(gauge func(*prometheus.Desc, float64, ...string), c counts) {
+	gauge(m.batches, float64(c.anchored), "anchored")
+	gauge(m.batches, float64(c.pending), "pending")
+	gauge(m.records, float64(c.records))
+	gauge(m.open, float64(c.open))
+	bad := 0
+	for _, n := range m.n.chain.mismatched() {
+		bad += n
+	}
+	gauge(m.mismatches, float64(bad))
 }

@@ -47,6 +47,7 @@ type Node struct {
 	gossip *gossip
 	engine *engine
 	hub    *hub
+	chain  *ledgers
 	runner *runner  // nil without the worker role
 	serves []uint32 // the shards that its worker attaches to, sorted
 	links  *links
@@ -137,6 +138,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.gossip.run(life) })
 	g.Go(func() error { return n.engine.run(life) })
 	g.Go(func() error { return n.tend(life) })
+	g.Go(func() error { return n.chain.run(life) })
 	if n.api != nil {
 		g.Go(func() error { return n.api.Run(life) })
 	}

@@ -192,6 +192,7 @@ func (n *Node) knownPeers() ([]peer.AddrInfo, error) {
 
 func (n *Node) openCores(context.Context) error {
 	n.engine = newEngine(n.self, n.store, n, n.log)
+	n.chain = newLedgers(n)
 	stored, err := n.store.LoadReplicas()
 	if err != nil {
 		return err
@@ -216,6 +217,7 @@ func (n *Node) openCores(context.Context) error {
 func (n *Node) params() shard.Params {
 	s := n.cfg.Scheduler
 	return shard.Params{
+		CutCount: n.cfg.Chain.BatchRecords, CutAge: n.cfg.Chain.BatchAge,
 		Weights: match.Weights(s.Weights), TickEvery: s.Tick, ElectionTicks: s.ElectionTicks, Lease: s.Lease, MaxWorkers: s.MaxWorkers,
 		MaxTasks: s.MaxTasks, Client: shard.Limits{Jobs: s.ClientJobs, Tasks: s.ClientTasks, Rate: s.ClientRate},
 		Replication: int(n.net.gen.Replication), Seed: binary.BigEndian.Uint64(n.net.id[:8]) ^ uint64(time.Now().UnixNano()),
@@ -233,7 +235,7 @@ func (n *Node) openAPI(context.Context) error {
 	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newMetrics(n))
 	a := &adapter{n: n}
 	srv, err := api.New(api.Config{
-		Jobs: a, Logs: a, Blobs: a, Mesh: a, Operator: a, Advice: a, Rounds: a, Listen: n.cfg.API.Listen, FallbackPort: !n.cfg.Given("api.listen"),
+		Jobs: a, Logs: a, Blobs: a, Mesh: a, Operator: a, Advice: a, Rounds: a, Chain: a, Listen: n.cfg.API.Listen, FallbackPort: !n.cfg.Given("api.listen"),
 		Token: n.cfg.API.Token, AllowedHosts: n.cfg.API.AllowedHosts, Gatherer: shown, Log: n.log, Version: n.parts.Version,
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/ciro-network/ciro/chain"
 	"github.com/ciro-network/ciro/node/api"
 	"github.com/ciro-network/ciro/node/executor"
 	"github.com/ciro-network/ciro/p2p"
@@ -28,6 +29,9 @@ type Parts struct {
 	// P2P changes the configuration of the host before it is made: transports,
 	// addresses. It is called once, by NewWith.
 	P2P func(*p2p.Config)
+	// Anchor holds the roots of the shards' batches in place of the embedded
+	// ledger alone; see package chain for what it must do.
+	Anchor chain.Anchor
 	// Ask replaces p2p.AskOpen, which asks a member for the network's genesis.
 	Ask func(context.Context, crypto.PrivKey, peer.AddrInfo, p2p.OpenRequest) ([]byte, error)
 }

@@ -121,6 +121,9 @@ func (n *Node) observe(id uint32, a shard.Action) {
 	switch a := a.(type) {
 	case shard.Led:
 		n.observeLed(id, a)
+		n.chain.touch(id)
+	case shard.Cut, shard.Anchored:
+		n.chain.touch(id)
 	case shard.Applied:
 		n.hub.publish(id, a)
 	case shard.Progressed:

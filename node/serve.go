@@ -74,6 +74,14 @@ func (n *Node) answer(ctx context.Context, from string, req *meshpb.JobRequest, 
 		return each(n.serveDryRun(ctx, what.DryRun))
 	case *meshpb.JobRequest_Hold:
 		return each(n.serveHold(ctx, what.Hold))
+	case *meshpb.JobRequest_Ledger:
+		return each(n.serveLedger(what.Ledger))
+	case *meshpb.JobRequest_Entries:
+		return each(n.serveEntries(what.Entries))
+	case *meshpb.JobRequest_ChainStatus:
+		return each(n.serveChainStatus(ctx))
+	case *meshpb.JobRequest_Prove:
+		return n.serveProve(ctx, what.Prove, each)
 	case *meshpb.JobRequest_Watch:
 		return n.serveWatch(ctx, what.Watch, each)
 	case *meshpb.JobRequest_Logs:

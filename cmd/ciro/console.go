@@ -164,7 +164,8 @@ func (c *console) app() *cli.App {
 			return cli.ShowAppHelp(ctx)
 		},
 	}
-	app.Commands = append(c.nodeCommands(), c.jobGroup(), c.workerGroup(), c.networkGroup(), c.blobGroup(), c.identityGroup(), c.benchCommand(), c.demoCommand(), c.simCommand())
+	app.Commands = append(c.nodeCommands(), c.jobGroup(), c.workerGroup(), c.networkGroup(), c.chainGroup(), c.blobGroup(), c.identityGroup(),
+		c.benchCommand(), c.demoCommand(), c.simCommand())
 	app.Commands = append(app.Commands, c.oldNames()...)
 	c.finish(app.Commands)
 	return app

@@ -28,7 +28,9 @@ func (c *console) demoCommand() *cli.Command {
 		Name: "demo", Usage: "five nodes on this machine render an image although one of them is killed",
 		Description: "Starts five processes on free loopback ports in a temporary folder, submits render3d through a node\n" +
 			"without any role, kills a worker (or, with --fault coordinator, the coordinator of the job) halfway with\n" +
-			"SIGKILL, and writes the image. It fails when the fault did not hit what it should.",
+			"SIGKILL, and writes the image. In the end the coordinator that accepted the job is killed too, and a process\n" +
+			"that has only a proof file and the network's id checks what was decided. It fails when the fault did not hit\n" +
+			"what it should.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "fault", Value: faultWorker, Usage: "what to kill: `worker` or coordinator"},
 			&cli.StringFlag{Name: "dest", Value: "demo-out", Usage: "`FOLDER` for the image and the nodes' logs"},
@@ -83,7 +85,10 @@ func (c *console) demoAction(ctx *cli.Context) (err error) {
 			return err
 		}
 	}
-	return d.summary(limited)
+	if err := d.summary(limited); err != nil {
+		return err
+	}
+	return d.prove(limited)
 }
 
 func (d *demo) say(format string, args ...any) {

@@ -50,6 +50,7 @@ func startDemoNode(ctx context.Context, s demoStart) (*demoNode, error) {
 		return nil, err
 	}
 	n.cmd.Stderr = n.log
+	n.cmd.Env = append(os.Environ(), "CIRO_BLOCKCHAIN_BATCH_AGE=1s") // so that the proof comes soon
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := n.cmd.StdoutPipe()
 	if err != nil {

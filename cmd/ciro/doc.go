@@ -6,6 +6,7 @@
 //	ciro job run FILE --dest DIR       hand it in, watch it, fetch the results
 //	ciro job submit FILE --dry-run     say who could run it; submit nothing
 //	ciro job list|get|describe|wait|watch|logs|results|cancel|retry|dead-letters
+//	ciro chain prove|verify|status|entries
 //	ciro worker list, ciro network peers|shards, ciro status
 //	ciro init, ciro version
 //	ciro sim --seeds N                 play meshes in virtual time while everything goes wrong

@@ -105,6 +105,12 @@ func TestReads(t *testing.T) {
 		{"/network/peers", `"latency":0.012`},
 		{"/network/shards", `"unanswered":[1]`},
 		{"/network/health", `"status":"ok"`},
+		{"/chain/status", `"anchored":6,"pending":1,"records":2048`},
+		{"/blockchain/status", `"unanswered":[1]`},
+		{"/chain/entries?shard=0", `"seq":6,"term":2,"records":12,"root":"0x01"`},
+		{"/blockchain/transactions?shard=0&limit=5", `"signer":"12D3Self"`},
+		{"/blockchain/metrics", `"batches":6,"records":2048,"pending":1,"open":3,"mismatches":0`},
+		{"/jobs/" + id + "/proof", `{"job":"` + id + `"}`},
 	} {
 		w := ask(h, "GET", tt.target, "")
 		if w.Code != 200 || !strings.Contains(w.Body.String(), tt.want) {

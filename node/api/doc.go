@@ -38,6 +38,9 @@
 //	GET    /jobs/{id}/logs              stdout or stderr of one attempt; text, or server-sent chunks
 //	GET    /jobs/{id}/results           the files of the result
 //	GET    /jobs/{id}/results/{path}    one of them, by ranges if wanted
+//	GET    /jobs/{id}/proof             its proof file, for ciro chain verify
+//	GET    /chain/status|entries        how far the shards' ledgers are; one ledger by page
+//	                                    (also /blockchain/status|transactions|metrics)
 //	PUT    /blobs                       upload, streamed, up to 100 MiB
 //	GET    /blobs/{cid}[/{path}]        content by CID, fetched from the mesh when needed (HEAD too)
 //	GET    /workers                     the workers this node has heard of

@@ -21,6 +21,7 @@ const (
 	CodeAmbiguousID    = "ambiguous_id"    // 409: the prefix fits several jobs
 	CodeNotFound       = "not_found"       // 404: no such endpoint, CID or file
 	CodeConflict       = "conflict"        // 409: the job's state does not allow it
+	CodeNotAnchored    = "not_anchored"    // 409: records of the job still wait for their anchor; see RetryAfter
 	CodeExpired        = "expired"         // 410: the job was there and is forgotten, or the offer is too old
 	CodeTooLarge       = "too_large"       // 413: over a size limit
 	CodeBusy           = "busy"            // 429: a limit or queue is full; see RetryAfter
@@ -74,7 +75,7 @@ func StatusOf(code string) int {
 		return http.StatusUnprocessableEntity
 	case CodeUnknownJob, CodeNotFound:
 		return http.StatusNotFound
-	case CodeAmbiguousID, CodeConflict:
+	case CodeAmbiguousID, CodeConflict, CodeNotAnchored:
 		return http.StatusConflict
 	case CodeExpired:
 		return http.StatusGone

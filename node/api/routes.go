@@ -38,6 +38,7 @@ func (s *Server) routes() (http.Handler, error) {
 	s.blobRoutes(desk)
 	s.meshRoutes(desk)
 	s.operatorRoutes(desk)
+	s.chainRoutes(desk)
 	if err := s.describe(desk.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("api: OpenAPI document: %w", err)
 	}

@@ -38,7 +38,7 @@ const (
 )
 
 // Config is what a [Server] is made of. Jobs, Logs, Blobs, Mesh, Operator,
-// Advice, Rounds and Log are required.
+// Advice, Rounds, Chain and Log are required.
 type Config struct {
 	Jobs     Jobs
 	Logs     Logs
@@ -47,6 +47,7 @@ type Config struct {
 	Operator Operator
 	Advice   Advice
 	Rounds   Rounds
+	Chain    Chain
 
 	// Listen are host:port addresses; empty means 127.0.0.1:8080. An address
 	// that is not loopback requires Token.
@@ -88,8 +89,8 @@ type Server struct {
 // New checks cfg and prepares a server. It starts nothing and binds nothing.
 func New(cfg Config) (*Server, error) {
 	if cfg.Jobs == nil || cfg.Logs == nil || cfg.Blobs == nil || cfg.Mesh == nil || cfg.Operator == nil ||
-		cfg.Advice == nil || cfg.Rounds == nil || cfg.Log == nil {
-		return nil, errors.New("api: Jobs, Logs, Blobs, Mesh, Operator and Log are required")
+		cfg.Advice == nil || cfg.Rounds == nil || cfg.Chain == nil || cfg.Log == nil {
+		return nil, errors.New("api: Jobs, Logs, Blobs, Mesh, Operator, Advice, Rounds, Chain and Log are required")
 	}
 	if len(cfg.Listen) == 0 {
 		cfg.Listen = []string{"127.0.0.1:8080"}

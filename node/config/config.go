@@ -33,6 +33,7 @@ type Config struct {
 	Scheduler Scheduler
 	Worker    Worker
 	Storage   Storage
+	Chain     Chain
 	API       API
 	Metrics   Metrics
 	Logging   Logging
@@ -92,6 +93,13 @@ type Worker struct {
 	DenyClients  []string // keys of clients whose jobs are not taken
 }
 
+// Chain is how the records of this node's shards are batched and anchored.
+type Chain struct {
+	BatchRecords int           // records that fill a batch
+	BatchAge     time.Duration // how long records wait for a batch to fill
+	KeepBatches  int           // batches kept per shard for proofs; ledger entries are kept for ever
+}
+
 // Storage bounds what is kept on disk.
 type Storage struct {
 	BlobQuota int64         // bytes of content; 0: no limit
@@ -133,6 +141,7 @@ func Default(profile string) Config {
 		},
 		Worker:  Worker{Executors: []string{"wasm"}, Warm: 2, CacheBytes: 1 << 30, Grace: 20 * time.Second},
 		Storage: Storage{BlobQuota: 20 << 30, Retention: 7 * 24 * time.Hour},
+		Chain:   Chain{BatchRecords: 1024, BatchAge: 10 * time.Second, KeepBatches: 1024},
 		API:     API{Listen: []string{"127.0.0.1:8080"}},
 		Metrics: Metrics{Enabled: true}, Logging: Logging{Level: "info", Format: "text"},
 	}

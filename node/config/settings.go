@@ -70,6 +70,10 @@ func machineSettings(c *Config) []setting {
 		{"storage.blob_quota", "content kept; 0: no limit", sizeValue[int64]{&c.Storage.BlobQuota}},
 		{"storage.retention", "how long results of ended jobs are kept", durationValue{&c.Storage.Retention, time.Minute, 10 * 365 * 24 * time.Hour}},
 
+		{"blockchain.batch_records", "records that fill a batch for the anchor", intValue{&c.Chain.BatchRecords, 1, 16_384}},
+		{"blockchain.batch_age", "how long records wait for a batch to fill", durationValue{&c.Chain.BatchAge, 100 * time.Millisecond, time.Hour}},
+		{"blockchain.keep_batches", "newest batches kept per shard for proofs; the ledger itself is kept for ever", intValue{&c.Chain.KeepBatches, 16, 1_000_000}},
+
 		{"api.listen", "host:port of the local HTTP interface; the default port falls back to a free one", listValue{to: &c.API.Listen}},
 		{"api.token", "bearer token; needed when a listener is not loopback", textValue{to: &c.API.Token, most: 256}},
 		{"api.allowed_hosts", "Host headers taken beside the listeners' own", listValue{to: &c.API.AllowedHosts}},

@@ -942,6 +942,10 @@ type JobRequest struct {
 	//	*JobRequest_Retry
 	//	*JobRequest_DeadLetters
 	//	*JobRequest_DryRun
+	//	*JobRequest_Ledger
+	//	*JobRequest_Prove
+	//	*JobRequest_ChainStatus
+	//	*JobRequest_Entries
 	What          isJobRequest_What `protobuf_oneof:"what"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1092,6 +1096,42 @@ func (x *JobRequest) GetDryRun() *DryRun {
 	return nil
 }
 
+func (x *JobRequest) GetLedger() *Ledger {
+	if x != nil {
+		if x, ok := x.What.(*JobRequest_Ledger); ok {
+			return x.Ledger
+		}
+	}
+	return nil
+}
+
+func (x *JobRequest) GetProve() *Prove {
+	if x != nil {
+		if x, ok := x.What.(*JobRequest_Prove); ok {
+			return x.Prove
+		}
+	}
+	return nil
+}
+
+func (x *JobRequest) GetChainStatus() *ChainStatus {
+	if x != nil {
+		if x, ok := x.What.(*JobRequest_ChainStatus); ok {
+			return x.ChainStatus
+		}
+	}
+	return nil
+}
+
+func (x *JobRequest) GetEntries() *Entries {
+	if x != nil {
+		if x, ok := x.What.(*JobRequest_Entries); ok {
+			return x.Entries
+		}
+	}
+	return nil
+}
+
 type isJobRequest_What interface {
 	isJobRequest_What()
 }
@@ -1144,6 +1184,22 @@ type JobRequest_DryRun struct {
 	DryRun *DryRun `protobuf:"bytes,16,opt,name=dry_run,json=dryRun,proto3,oneof"`
 }
 
+type JobRequest_Ledger struct {
+	Ledger *Ledger `protobuf:"bytes,20,opt,name=ledger,proto3,oneof"`
+}
+
+type JobRequest_Prove struct {
+	Prove *Prove `protobuf:"bytes,21,opt,name=prove,proto3,oneof"`
+}
+
+type JobRequest_ChainStatus struct {
+	ChainStatus *ChainStatus `protobuf:"bytes,22,opt,name=chain_status,json=chainStatus,proto3,oneof"`
+}
+
+type JobRequest_Entries struct {
+	Entries *Entries `protobuf:"bytes,23,opt,name=entries,proto3,oneof"`
+}
+
 func (*JobRequest_Submit) isJobRequest_What() {}
 
 func (*JobRequest_Cancel) isJobRequest_What() {}
@@ -1167,6 +1223,14 @@ func (*JobRequest_Retry) isJobRequest_What() {}
 func (*JobRequest_DeadLetters) isJobRequest_What() {}
 
 func (*JobRequest_DryRun) isJobRequest_What() {}
+
+func (*JobRequest_Ledger) isJobRequest_What() {}
+
+func (*JobRequest_Prove) isJobRequest_What() {}
+
+func (*JobRequest_ChainStatus) isJobRequest_What() {}
+
+func (*JobRequest_Entries) isJobRequest_What() {}
 
 type Submit struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1841,6 +1905,203 @@ func (x *Hold) GetUntil() int64 {
 	return 0
 }
 
+// Ledger asks a voter for one entry of a shard's ledger and its batch.
+type Ledger struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Seq           uint64                 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ledger) Reset() {
+	*x = Ledger{}
+	mi := &file_mesh_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ledger) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ledger) ProtoMessage() {}
+
+func (x *Ledger) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ledger.ProtoReflect.Descriptor instead.
+func (*Ledger) Descriptor() ([]byte, []int) {
+	return file_mesh_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Ledger) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *Ledger) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+// Prove asks for a job's proof file, which comes in chunks.
+type Prove struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Prove) Reset() {
+	*x = Prove{}
+	mi := &file_mesh_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Prove) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Prove) ProtoMessage() {}
+
+func (x *Prove) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Prove.ProtoReflect.Descriptor instead.
+func (*Prove) Descriptor() ([]byte, []int) {
+	return file_mesh_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Prove) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+// ChainStatus asks how far the ledgers of the shards are that the asked node
+// leads.
+type ChainStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChainStatus) Reset() {
+	*x = ChainStatus{}
+	mi := &file_mesh_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChainStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChainStatus) ProtoMessage() {}
+
+func (x *ChainStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChainStatus.ProtoReflect.Descriptor instead.
+func (*ChainStatus) Descriptor() ([]byte, []int) {
+	return file_mesh_proto_rawDescGZIP(), []int{28}
+}
+
+// Entries asks for a shard's newest ledger entries before a number (0: all).
+type Entries struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Before        uint64                 `protobuf:"varint,2,opt,name=before,proto3" json:"before,omitempty"`
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Entries) Reset() {
+	*x = Entries{}
+	mi := &file_mesh_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Entries) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Entries) ProtoMessage() {}
+
+func (x *Entries) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Entries.ProtoReflect.Descriptor instead.
+func (*Entries) Descriptor() ([]byte, []int) {
+	return file_mesh_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Entries) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *Entries) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *Entries) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
 // JobReply answers a JobRequest. A refusal has a stable code.
 type JobReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1854,13 +2115,15 @@ type JobReply struct {
 	Ids           [][]byte               `protobuf:"bytes,8,rep,name=ids,proto3" json:"ids,omitempty"`
 	Shards        []uint32               `protobuf:"varint,9,rep,packed,name=shards,proto3" json:"shards,omitempty"` // answered for
 	End           bool                   `protobuf:"varint,10,opt,name=end,proto3" json:"end,omitempty"`
+	Entry         []byte                 `protobuf:"bytes,20,opt,name=entry,proto3" json:"entry,omitempty"` // encoded, signed ledger entry
+	Batch         []byte                 `protobuf:"bytes,21,opt,name=batch,proto3" json:"batch,omitempty"` // encoded job.Batch, if it is still kept
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JobReply) Reset() {
 	*x = JobReply{}
-	mi := &file_mesh_proto_msgTypes[26]
+	mi := &file_mesh_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +2135,7 @@ func (x *JobReply) String() string {
 func (*JobReply) ProtoMessage() {}
 
 func (x *JobReply) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[26]
+	mi := &file_mesh_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +2148,7 @@ func (x *JobReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobReply.ProtoReflect.Descriptor instead.
 func (*JobReply) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{26}
+	return file_mesh_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *JobReply) GetCode() string {
@@ -1958,6 +2221,20 @@ func (x *JobReply) GetEnd() bool {
 	return false
 }
 
+func (x *JobReply) GetEntry() []byte {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
+func (x *JobReply) GetBatch() []byte {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
 // Acceptance is signed by the coordinator over its own encoding without the
 // signature.
 type Acceptance struct {
@@ -1976,7 +2253,7 @@ type Acceptance struct {
 
 func (x *Acceptance) Reset() {
 	*x = Acceptance{}
-	mi := &file_mesh_proto_msgTypes[27]
+	mi := &file_mesh_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1988,7 +2265,7 @@ func (x *Acceptance) String() string {
 func (*Acceptance) ProtoMessage() {}
 
 func (x *Acceptance) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[27]
+	mi := &file_mesh_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2001,7 +2278,7 @@ func (x *Acceptance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acceptance.ProtoReflect.Descriptor instead.
 func (*Acceptance) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{27}
+	return file_mesh_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Acceptance) GetJob() []byte {
@@ -2073,7 +2350,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_mesh_proto_msgTypes[28]
+	mi := &file_mesh_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +2362,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[28]
+	mi := &file_mesh_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +2375,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{28}
+	return file_mesh_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Event) GetEvent() []byte {
@@ -2142,7 +2419,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_mesh_proto_msgTypes[29]
+	mi := &file_mesh_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2154,7 +2431,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[29]
+	mi := &file_mesh_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2167,7 +2444,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{29}
+	return file_mesh_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Chunk) GetOffset() int64 {
@@ -2277,7 +2554,7 @@ const file_mesh_proto_rawDesc = "" +
 	"\x06attach\x18\x01 \x01(\fR\x06attach\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x18\n" +
 	"\aexpires\x18\x03 \x01(\x03R\aexpires\x12\x12\n" +
-	"\x04name\x18\x04 \x01(\tR\x04name\"\xd0\x04\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\"\xa0\x06\n" +
 	"\n" +
 	"JobRequest\x12.\n" +
 	"\x06submit\x18\x01 \x01(\v2\x14.ciro.mesh.v1.SubmitH\x00R\x06submit\x12.\n" +
@@ -2291,7 +2568,11 @@ const file_mesh_proto_rawDesc = "" +
 	"\x04find\x18\t \x01(\v2\x12.ciro.mesh.v1.FindH\x00R\x04find\x12+\n" +
 	"\x05retry\x18\x0e \x01(\v2\x13.ciro.mesh.v1.RetryH\x00R\x05retry\x12>\n" +
 	"\fdead_letters\x18\x0f \x01(\v2\x19.ciro.mesh.v1.DeadLettersH\x00R\vdeadLetters\x12/\n" +
-	"\adry_run\x18\x10 \x01(\v2\x14.ciro.mesh.v1.DryRunH\x00R\x06dryRunB\x06\n" +
+	"\adry_run\x18\x10 \x01(\v2\x14.ciro.mesh.v1.DryRunH\x00R\x06dryRun\x12.\n" +
+	"\x06ledger\x18\x14 \x01(\v2\x14.ciro.mesh.v1.LedgerH\x00R\x06ledger\x12+\n" +
+	"\x05prove\x18\x15 \x01(\v2\x13.ciro.mesh.v1.ProveH\x00R\x05prove\x12>\n" +
+	"\fchain_status\x18\x16 \x01(\v2\x19.ciro.mesh.v1.ChainStatusH\x00R\vchainStatus\x121\n" +
+	"\aentries\x18\x17 \x01(\v2\x15.ciro.mesh.v1.EntriesH\x00R\aentriesB\x06\n" +
 	"\x04what\"8\n" +
 	"\x06Submit\x12\x14\n" +
 	"\x05offer\x18\x01 \x01(\fR\x05offer\x12\x18\n" +
@@ -2333,7 +2614,17 @@ const file_mesh_proto_rawDesc = "" +
 	"\x03job\x18\x01 \x01(\fR\x03job\x12\x12\n" +
 	"\x04cids\x18\x02 \x03(\tR\x04cids\x12\x18\n" +
 	"\aholders\x18\x03 \x03(\tR\aholders\x12\x14\n" +
-	"\x05until\x18\x04 \x01(\x03R\x05until\"\xb2\x02\n" +
+	"\x05until\x18\x04 \x01(\x03R\x05until\"0\n" +
+	"\x06Ledger\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x10\n" +
+	"\x03seq\x18\x02 \x01(\x04R\x03seq\"\x19\n" +
+	"\x05Prove\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\fR\x03job\"\r\n" +
+	"\vChainStatus\"M\n" +
+	"\aEntries\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\x04R\x06before\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xde\x02\n" +
 	"\bJobReply\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
@@ -2347,7 +2638,9 @@ const file_mesh_proto_rawDesc = "" +
 	"\x03ids\x18\b \x03(\fR\x03ids\x12\x16\n" +
 	"\x06shards\x18\t \x03(\rR\x06shards\x12\x10\n" +
 	"\x03end\x18\n" +
-	" \x01(\bR\x03end\"\xd4\x01\n" +
+	" \x01(\bR\x03end\x12\x14\n" +
+	"\x05entry\x18\x14 \x01(\fR\x05entry\x12\x14\n" +
+	"\x05batch\x18\x15 \x01(\fR\x05batch\"\xd4\x01\n" +
 	"\n" +
 	"Acceptance\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\fR\x03job\x12\x14\n" +
@@ -2383,7 +2676,7 @@ func file_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_mesh_proto_goTypes = []any{
 	(Group_Kind)(0),        // 0: ciro.mesh.v1.Group.Kind
 	(*Genesis)(nil),        // 1: ciro.mesh.v1.Genesis
@@ -2412,10 +2705,14 @@ var file_mesh_proto_goTypes = []any{
 	(*Watch)(nil),          // 24: ciro.mesh.v1.Watch
 	(*Logs)(nil),           // 25: ciro.mesh.v1.Logs
 	(*Hold)(nil),           // 26: ciro.mesh.v1.Hold
-	(*JobReply)(nil),       // 27: ciro.mesh.v1.JobReply
-	(*Acceptance)(nil),     // 28: ciro.mesh.v1.Acceptance
-	(*Event)(nil),          // 29: ciro.mesh.v1.Event
-	(*Chunk)(nil),          // 30: ciro.mesh.v1.Chunk
+	(*Ledger)(nil),         // 27: ciro.mesh.v1.Ledger
+	(*Prove)(nil),          // 28: ciro.mesh.v1.Prove
+	(*ChainStatus)(nil),    // 29: ciro.mesh.v1.ChainStatus
+	(*Entries)(nil),        // 30: ciro.mesh.v1.Entries
+	(*JobReply)(nil),       // 31: ciro.mesh.v1.JobReply
+	(*Acceptance)(nil),     // 32: ciro.mesh.v1.Acceptance
+	(*Event)(nil),          // 33: ciro.mesh.v1.Event
+	(*Chunk)(nil),          // 34: ciro.mesh.v1.Chunk
 }
 var file_mesh_proto_depIdxs = []int32{
 	5,  // 0: ciro.mesh.v1.Hello.shards:type_name -> ciro.mesh.v1.ShardReport
@@ -2434,14 +2731,18 @@ var file_mesh_proto_depIdxs = []int32{
 	17, // 13: ciro.mesh.v1.JobRequest.retry:type_name -> ciro.mesh.v1.Retry
 	18, // 14: ciro.mesh.v1.JobRequest.dead_letters:type_name -> ciro.mesh.v1.DeadLetters
 	19, // 15: ciro.mesh.v1.JobRequest.dry_run:type_name -> ciro.mesh.v1.DryRun
-	28, // 16: ciro.mesh.v1.JobReply.acceptance:type_name -> ciro.mesh.v1.Acceptance
-	29, // 17: ciro.mesh.v1.JobReply.events:type_name -> ciro.mesh.v1.Event
-	30, // 18: ciro.mesh.v1.JobReply.chunk:type_name -> ciro.mesh.v1.Chunk
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	27, // 16: ciro.mesh.v1.JobRequest.ledger:type_name -> ciro.mesh.v1.Ledger
+	28, // 17: ciro.mesh.v1.JobRequest.prove:type_name -> ciro.mesh.v1.Prove
+	29, // 18: ciro.mesh.v1.JobRequest.chain_status:type_name -> ciro.mesh.v1.ChainStatus
+	30, // 19: ciro.mesh.v1.JobRequest.entries:type_name -> ciro.mesh.v1.Entries
+	32, // 20: ciro.mesh.v1.JobReply.acceptance:type_name -> ciro.mesh.v1.Acceptance
+	33, // 21: ciro.mesh.v1.JobReply.events:type_name -> ciro.mesh.v1.Event
+	34, // 22: ciro.mesh.v1.JobReply.chunk:type_name -> ciro.mesh.v1.Chunk
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_mesh_proto_init() }
@@ -2462,6 +2763,10 @@ func file_mesh_proto_init() {
 		(*JobRequest_Retry)(nil),
 		(*JobRequest_DeadLetters)(nil),
 		(*JobRequest_DryRun)(nil),
+		(*JobRequest_Ledger)(nil),
+		(*JobRequest_Prove)(nil),
+		(*JobRequest_ChainStatus)(nil),
+		(*JobRequest_Entries)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2469,7 +2774,7 @@ func file_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mesh_proto_rawDesc), len(file_mesh_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   30,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -23,6 +23,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 
+	"github.com/ciro-network/ciro/chain"
 	"github.com/ciro-network/ciro/node"
 	"github.com/ciro-network/ciro/node/api"
 	"github.com/ciro-network/ciro/node/config"
@@ -39,6 +40,8 @@ type Options struct {
 	Shards int
 	// Executor runs the tasks of all nodes; nil prints "done" after a second.
 	Executor *Executor
+	// Anchor is the anchor of all nodes; nil is the embedded ledger.
+	Anchor chain.Anchor
 	// Adjust changes the configuration of node i before each of its starts.
 	Adjust func(i int, c *config.Config)
 }
@@ -106,7 +109,7 @@ func (c *Cluster) Restart(i int) {
 		c.opts.Adjust(i, &cfg)
 	}
 	n, err := node.NewWith(context.Background(), cfg, node.Parts{
-		Version: "test", Executor: c.opts.Executor, Ask: c.ask,
+		Version: "test", Executor: c.opts.Executor, Ask: c.ask, Anchor: c.opts.Anchor,
 		P2P: func(p *p2p.Config) { m.host = c.place(p.Key, p) },
 	})
 	if err != nil {

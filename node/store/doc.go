@@ -42,6 +42,10 @@
 //	r/<shard be32>/tomb          highest replica id that ended here
 //	w/<job, task, attempt, fence>  a worker's report that is not acknowledged
 //	o/<sha-256 of a key>         the offer made for an idempotency key
+//	c/b/<shard be32><be64>       a batch of records; the newest are kept
+//	c/a/<shard be32><be64>       a batch's anchor, until the ledger has taken it
+//	c/j/<job><be64>              that the batch has records of the job
+//	c/l/…                        the ledger's entries (package chain/ledger)
 //	g/raw  g/secret  p/list      genesis, join secret, peers of the last run
 //
 // # Raft logs

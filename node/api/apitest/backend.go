@@ -27,8 +27,8 @@ import (
 // Epoch is the moment at which everything in this package happens.
 var Epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// Backend implements api.Jobs, api.Logs, api.Blobs, api.Mesh, api.Operator, api.Advice and api.Rounds. The zero value
-// is not usable; call [New]. All methods may be called concurrently.
+// Backend implements api.Jobs, api.Logs, api.Blobs, api.Mesh, api.Operator, api.Advice, api.Rounds and api.Chain.
+// The zero value is not usable; call [New]. All methods may be called concurrently.
 type Backend struct {
 	mu      sync.Mutex // guards everything below
 	jobs    map[string]api.Job

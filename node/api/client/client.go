@@ -58,6 +58,7 @@ var (
 	_ api.Rounds = (*Client)(nil)
 
 	_ api.Operator = (*Client)(nil)
+	_ api.Chain    = (*Client)(nil)
 )
 
 // New makes a client for the node at base ("http://127.0.0.1:8080", or just
