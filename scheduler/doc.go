@@ -47,9 +47,13 @@
 // numbers are never used again; fences are log indices, unique and growing.
 //
 // G3. There is at most one settlement per task. Condition: the anchor contract
-// is correct. Kept by: a task is settled when its job has completed, a terminal
-// job never changes, and what is anchored is cut from the log, so every voter
-// computes the same leaves.
+// is correct: it pays a task's completion once. Kept by: a completion is recorded
+// only when nothing can follow it, which is when its job has completed or, if it
+// failed or was cancelled, is forgotten, so that no round of retries comes after
+// (job, Leaf); records are cut into batches in the log, without gap or
+// repetition, so every voter computes the same roots and sees it when a leader
+// anchors another (node). Tested: random logs (job, TestBatchesHaveNoGap), the
+// simulator's oracle, nodes whose leader dies between cut and anchor.
 //
 // G4. Tasks run at least once; their effect is the one result that Apply
 // accepts. Condition: a sink that a task writes to by itself is idempotent by

@@ -29,7 +29,7 @@ func (c *console) chainGroup() *cli.Command {
 				"Example:\n   ciro chain prove JOB > proof.json",
 			Flags: []cli.Flag{
 				&cli.StringFlag{Name: "out", Usage: "`FILE` instead of standard output"},
-				&cli.DurationFlag{Name: "timeout", Usage: "how long to wait for the anchor", Value: time.Minute},
+				&cli.DurationFlag{Name: "timeout", Usage: "how long to wait for the anchor; 0: ask once", Value: time.Minute},
 			},
 			Action: withNode(1, c.proveJob),
 		},
@@ -77,14 +77,15 @@ func (c *console) proveJob(ctx *cli.Context, n *client.Client) error {
 
 // awaitProof asks for a proof until the job's records are anchored.
 func (c *console) awaitProof(ctx context.Context, n *client.Client, id string, limit time.Duration) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	told := false
+	told, until := false, time.Now().Add(limit)
 	for {
 		data, err := n.Proof(ctx, id)
 		var refused *api.Refusal
 		if err == nil || !errors.As(err, &refused) || refused.Code != api.CodeNotAnchored {
 			return data, err
+		}
+		if limit <= 0 || time.Now().After(until) {
+			return nil, refused
 		}
 		if !told {
 			fmt.Fprintf(c.err, "%s; waiting\n", refused.Message)
@@ -92,7 +93,7 @@ func (c *console) awaitProof(ctx context.Context, n *client.Client, id string, l
 		}
 		select {
 		case <-ctx.Done():
-			return nil, refused
+			return nil, ctx.Err()
 		case <-time.After(200 * time.Millisecond):
 		}
 	}

@@ -100,6 +100,10 @@
 //     ones; an accepted job is never gone.
 //   - G2: one assignment per (job, task, attempt); a worker never gets one that
 //     is not in the log.
+//   - G3: batches for the anchor follow each other without a gap, are the same on
+//     every replica and hold the log's assignments; a task's completion is in one
+//     batch at most; what is final is what was cut, in order. In the end every
+//     completed job's completions are recorded once.
 //   - G4: one accepted result per task until its outputs are lost, and it is what
 //     the worker has said to whom the attempt was assigned; a leader acknowledges
 //     only what the log accepted; a gather task comes when all tasks are done.
