@@ -122,6 +122,30 @@ func (o *oracle) complete() {
 	}
 }
 
+// keepBatches stores the batches among actions before anything else of them is
+// performed.
+func (h *host) keepBatches(acts []shard.Action) {
+	for _, a := range acts {
+		if c, ok := a.(shard.Cut); ok {
+			h.keepBatch(&c.Batch)
+		}
+	}
+}
+
+// keepBatch stores a batch under its number. The planted bug cutReplayed counts
+// batches as they come, and they come again after a restart.
+func (h *host) keepBatch(b *job.Batch) {
+	d := &h.n.disk.shards[h.shard]
+	if d.batches == nil {
+		d.batches = map[uint64][]byte{}
+	}
+	seq := b.Seq
+	if h.n.w.cfg.Mutation == CutReplayed && d.last > 0 {
+		seq = d.last + 1
+	}
+	d.batches[seq], d.last = b.Encode(), max(seq, d.last)
+}
+
 // anchor plays the leader's owner: it hands the oldest batch to the anchor, waits
 // for it, and says so to the replica; and so on while there are any.
 func (h *host) anchor() {
@@ -139,11 +163,15 @@ func (h *host) anchor() {
 		if len(c.Cuts) == 0 {
 			return
 		}
-		b := c.Batch(c.Cuts[0])
-		encoded := b.Encode()
-		w.oracle.shards[h.shard].batches.held[b.Seq] = true
+		seq := c.Cuts[0].Seq
+		encoded := h.n.disk.shards[h.shard].batches[seq]
+		if encoded == nil {
+			w.violate("batches", "%s shard %d leads and was never handed batch %d, which is not final", h.n.name, h.shard, seq)
+			return
+		}
+		w.oracle.shards[h.shard].batches.held[seq] = true
 		h.step(shard.Confirm{Anchor: job.Anchor{
-			Seq: b.Seq, Root: root(encoded), Hash: root(slices.Concat(encoded, encoded)), Signer: h.n.name, Reference: fmt.Sprint("sim:", b.Seq),
+			Seq: seq, Root: root(encoded), Hash: root(slices.Concat(encoded, encoded)), Signer: h.n.name, Reference: fmt.Sprint("sim:", seq),
 		}})
 		h.anchor()
 	})

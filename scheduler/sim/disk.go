@@ -23,6 +23,8 @@ type shardDisk struct {
 	incarnation uint64 // as answered to the last probe; 0: none
 	tomb        uint64 // no replica up to this id is ever held again
 	log         *logDisk
+	batches     map[uint64][]byte // as the owner has stored them for the anchor
+	last        uint64            // the highest number of those
 }
 
 // logDisk holds what Persist actions wrote.

@@ -153,6 +153,7 @@ func (h *host) step(ev shard.Event) {
 // perform performs actions up to the first Persist, then waits for the sync of
 // all of them: one batch, one sync.
 func (h *host) perform(acts []shard.Action) {
+	h.keepBatches(acts)
 	for i, a := range acts {
 		if _, ok := a.(shard.Persist); ok {
 			h.sync(acts[i:])
@@ -218,6 +219,7 @@ func (h *host) drain() {
 // performUnsynced is the planted bug persistBeforeSend: everything leaves at
 // once and the disk follows.
 func (h *host) performUnsynced(acts []shard.Action) {
+	h.keepBatches(acts)
 	w := h.n.w
 	synced := 0
 	for _, a := range acts {

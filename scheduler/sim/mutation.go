@@ -32,6 +32,7 @@ const (
 	GatherTooEarly     = "gatherTooEarly"     // the gather task is due when the first task is done
 	ForgetEnded        = "forgetEnded"        // an ended job is forgotten at once, so that its offer may run again
 	LeaseAfterPause    = "leaseAfterPause"    // after a pause a leader's missed ticks are made up for before its messages are read
+	CutReplayed        = "cutReplayed"        // an owner takes the batches that come again after a restart for new ones
 	StaleRead          = "staleRead"          // a replica answers reads from what it has, leader or not
 )
 
@@ -39,7 +40,7 @@ const (
 func Mutations() []string {
 	return []string{
 		PersistBeforeSend, VoteAfterLostState, ForgetVote, StaleFence, UncommittedAssign, StaleLeaderAssigns, ForgedAck, LearnerCounts,
-		SnapshotLoses, NoDedupe, RequeueSameAttempt, GatherTooEarly, ForgetEnded, LeaseAfterPause, StaleRead,
+		SnapshotLoses, NoDedupe, RequeueSameAttempt, GatherTooEarly, ForgetEnded, LeaseAfterPause, CutReplayed, StaleRead,
 	}
 }
 
