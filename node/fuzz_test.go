@@ -1,8 +1,10 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -238,6 +240,29 @@ func FuzzReplies(f *testing.F) {
 			for i := range workers {
 				mergeWorker(byID, &workers[i])
 			}
+		}
+		var ledgers []api.ShardChain
+		var page api.LedgerEntries
+		_, _ = json.Unmarshal(r.Json, &ledgers), json.Unmarshal(r.Json, &page) // must not panic
+		if n.chain.take(0, r) == nil {
+			t.Fatal("a ledger entry that nobody wants was taken")
+		}
+	})
+}
+
+// FuzzProof feeds the check of proof files that come from anywhere.
+func FuzzProof(f *testing.F) {
+	good, err := os.ReadFile("../cmd/ciro/testdata/proof.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, err := VerifyProof(good, ProofRules{}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if _, err := VerifyProof(data, ProofRules{Network: "7309592043c59e075fb4b1194d23596e526de9a97d1510bf2ca6272c8fd2a22b"}); err == nil && !bytes.Equal(data, good) {
+			t.Errorf("another file proves something about the network: %q", data)
 		}
 	})
 }
