@@ -42,6 +42,9 @@ func (n *node) open(s uint32) {
 		w.violate("restart", "%s shard %d: %v", n.name, s, err)
 		return
 	}
+	if w.cfg.Mutation == SnapshotLoses {
+		loseCommand(rep.State())
+	}
 	if held := w.oracle.shards[s].holds[d.id]; held > d.log.index+uint64(len(d.log.entries)) {
 		w.violate("identity", "%s shard %d comes back as replica %d without the committed entry %d, which that had stored", n.name, s, d.id, held)
 	}

@@ -26,7 +26,7 @@ const (
 	StaleLeaderAssigns = "staleLeaderAssigns" // a leader that was deposed, or is about to be, and does not know it assigns without the log
 	ForgedAck          = "forgedAck"          // a voter that hears nothing acknowledges all the same
 	LearnerCounts      = "learnerCounts"      // what a learner stores counts for a voter that cannot be reached
-	SnapshotLoses      = "snapshotLoses"      // a stored snapshot lacks what was applied since the one before
+	SnapshotLoses      = "snapshotLoses"      // a stored snapshot lacks a command that was applied before it
 	NoDedupe           = "noDedupe"           // a door signs a repeated submission anew
 	RequeueSameAttempt = "requeueSameAttempt" // a task that is queued again keeps its attempt number
 	GatherTooEarly     = "gatherTooEarly"     // the gather task is due when the first task is done
@@ -45,26 +45,19 @@ func Mutations() []string {
 }
 
 // store writes what a Persist action wants to the disk.
-func (h *host) store(p shard.Persist) {
-	if p.Snapshot != nil && h.n.w.cfg.Mutation == SnapshotLoses {
-		p.Snapshot = olderState(h.n.disk.shards[h.shard].log.snap, p.Snapshot)
-	}
-	h.n.disk.shards[h.shard].log.write(p)
-}
+func (h *host) store(p shard.Persist) { h.n.disk.shards[h.shard].log.write(p) }
 
-// olderState is the planted bug snapshotLoses: a new snapshot's index over the
-// state of the one before it.
-func olderState(before, snapshot []byte) []byte {
-	old, snap := &raftpb.Snapshot{}, &raftpb.Snapshot{}
-	if len(before) == 0 || proto.Unmarshal(before, old) != nil || proto.Unmarshal(snapshot, snap) != nil {
-		return snapshot
+// loseCommand is the planted bug snapshotLoses: the state that a replica takes
+// from its stored snapshot lacks the newest word that a task had started.
+func loseCommand(st *job.State) {
+	for _, j := range slices.Backward(st.SortedJobs()) {
+		for i := range j.Tasks {
+			if t := &j.Tasks[i]; t.Started > 0 {
+				t.Started = 0
+				return
+			}
+		}
 	}
-	snap.Data = old.GetData()
-	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(snap)
-	if err != nil {
-		return snapshot
-	}
-	return data
 }
 
 // tamper changes a state after an entry as a mutated Apply would.
