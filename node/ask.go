@@ -142,6 +142,9 @@ func (a *adapter) unavailable(on uint32, last string) *api.Refusal {
 	}
 	r := api.Refuse(api.CodeUnavailable, "the outcome is unknown: repeat the same request, it is idempotent",
 		"shard %d has no reachable coordinator (%s); leader %s, voters [%s]; %s", on, last, ago, strings.Join(voters, ", "), "a majority must be reachable")
+	if text := a.n.majorityLost(k); text != "" {
+		r.Next += "; " + text
+	}
 	r.RetryAfter = time.Second
 	return r
 }

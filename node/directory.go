@@ -21,6 +21,8 @@ type member struct {
 	roles     []string
 	connected bool
 	seen      time.Time
+	offset    time.Duration // of its clock from this node's, at its last hello
+	leaving   bool
 }
 
 func (m member) is(role string) bool { return slices.Contains(m.roles, role) }
@@ -35,6 +37,8 @@ type known struct {
 // shard. All of it is hearsay but for what this node's own replicas say; a stale
 // entry costs a redirect.
 type directory struct {
+	admission *admission
+
 	mu     sync.Mutex
 	nodes  map[peer.ID]member
 	shards []known
@@ -55,7 +59,8 @@ func (d *directory) admit(p peer.ID, h *meshpb.Hello) {
 	if len(d.nodes) >= maxNodes {
 		d.evict()
 	}
-	d.nodes[p] = member{name: h.Name, version: h.Version, roles: h.Roles, connected: true, seen: time.Now()}
+	d.nodes[p] = member{name: h.Name, version: h.Version, roles: h.Roles, connected: true, seen: time.Now(),
+		offset: time.Until(time.UnixMilli(h.Now)), leaving: h.Leaving}
 }
 
 // evict forgets some node that is not connected. The lock is held.

@@ -31,6 +31,22 @@
 // a proof that they know the join secret, bound to both peer ids. Whoever does
 // not is disconnected; until then no other stream or gossip of it is accepted.
 //
+// Which members may hold replicas is decided by the genesis (Genesis.admission):
+// open, or a list that the founder signs and that travels with every hello. The
+// node offers to its leaders, as candidates, only coordinators that are connected,
+// admitted, and whose clock is within ten seconds of the median of all it knows;
+// a node that finds its own clock outside neither campaigns nor keeps a leadership.
+// A node that leaves for good says so in its hello; leaders then replace its
+// replicas or shrink their groups.
+//
+// # Recovery
+//
+// A shard that lost a majority of its voters is begun anew on an operator's
+// word alone. The node that is asked surveys all coordinators, refuses while a
+// leader is known or a majority of the voters answers, chooses the replica that
+// knows most, and has its node begin (package scheduler/shard, Recover) in one
+// durable write.
+//
 // # Offers
 //
 // The daemon signs offers of those who use its API with a client key of its own.

@@ -139,6 +139,7 @@ func seedsOf(n *Node) [][]proto.Message {
 		&meshpb.JobRequest{What: &meshpb.JobRequest_Logs{Logs: &meshpb.Logs{Job: id, Offset: -1, Follow: true}}},
 		&meshpb.JobRequest{What: &meshpb.JobRequest_Hold{Hold: &meshpb.Hold{Job: id, Cids: []string{"bafy"}, Holders: []string{stranger}, Until: 1 << 62}}},
 		&meshpb.JobRequest{What: &meshpb.JobRequest_Workers{Workers: &meshpb.Workers{}}},
+		&meshpb.JobRequest{What: &meshpb.JobRequest_Recover{Recover: &meshpb.Recover{Shard: 1 << 31, Lost: []string{stranger}}}},
 		&meshpb.JobRequest{What: &meshpb.JobRequest_Find{Find: &meshpb.Find{Prefix: "0"}}},
 	}
 	report := &meshpb.ShardReport{Term: 9, Leader: stranger, Voters: []string{stranger}}
@@ -147,7 +148,7 @@ func seedsOf(n *Node) [][]proto.Message {
 		messages,
 		groups,
 		{&meshpb.Fetch{Index: 1, N: 1 << 30}},
-		{&meshpb.Hello{Network: n.net.id[:], Roles: []string{"worker"}, Shards: []*meshpb.ShardReport{report}}, n.helloTo(peer.ID(stranger), "hello")},
+		{&meshpb.Hello{Network: n.net.id[:], Roles: []string{"worker"}, Shards: []*meshpb.ShardReport{report}, Allowed: []byte{16, 9, 26, 1, 97, 34, 1, 0}}, n.helloTo(peer.ID(stranger), "hello")},
 		requests,
 		{&meshpb.ShardReports{Reports: []*meshpb.ShardReport{report}}},
 		{&meshpb.Offers{Offers: [][]byte{{1}, make([]byte, 64)}}},
@@ -205,6 +206,7 @@ func FuzzReplies(f *testing.F) {
 		{Events: []*meshpb.Event{{Event: []byte{7}}, {Progress: work.Encode(work.Progress{Permille: 5})}, {Reset_: true}}},
 		{Json: []byte(`{"id":"ab","tasks":[{"index":0,"state":"done"}]}`)},
 		{Json: []byte(`[{"Shard":1,"Peer":"x","Capability":{"Labels":[{"Key":"a"}]}}]`)},
+		{Json: []byte(`{"peer":"a","replica":1,"term":2,"last":9,"voters":["a","b","c"]}`)},
 		{Chunk: &meshpb.Chunk{Offset: -1, Data: []byte("x"), End: true}},
 	} {
 		raw, err := proto.Marshal(r)
@@ -233,6 +235,12 @@ func FuzzReplies(f *testing.F) {
 		var j api.Job
 		if json.Unmarshal(r.Json, &j) == nil {
 			taskOf(&j, 0)
+		}
+		var replica api.Replica
+		if json.Unmarshal(r.Json, &replica) == nil {
+			if out, err := judge(1, []api.Replica{replica}, []string{replica.Peer}); err == nil {
+				t.Fatalf("a replica that is named as lost was chosen: %+v", out)
+			}
 		}
 		var workers []leaderWorker
 		if json.Unmarshal(r.Json, &workers) == nil {

@@ -14,6 +14,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ciro-network/ciro/node/api"
+	"github.com/ciro-network/ciro/node/config"
 	"github.com/ciro-network/ciro/node/meshpb"
 )
 
@@ -50,6 +52,9 @@ func newNetwork(raw []byte, secret string) (*network, error) {
 	if _, err := peer.Decode(g.Founder); err != nil {
 		return nil, fmt.Errorf("genesis: founder: %w", err)
 	}
+	if g.Admission != "" && g.Admission != api.AdmissionOpen && g.Admission != api.AdmissionList {
+		return nil, fmt.Errorf("genesis: the admission rule %q is none of open, list; a newer ciro may know it", g.Admission)
+	}
 	if g.Closed && secret == "" {
 		return nil, errors.New("the network is closed: give the join address with its secret, as in ADDRESS#SECRET")
 	}
@@ -57,13 +62,13 @@ func newNetwork(raw []byte, secret string) (*network, error) {
 }
 
 // foundNetwork makes a new network.
-func foundNetwork(name, founder string, shards, replication uint32, secret string) (*network, error) {
+func foundNetwork(c config.Network, founder, secret string) (*network, error) {
 	nonce := make([]byte, 16)
 	if _, err := rand.Read(nonce); err != nil {
 		return nil, fmt.Errorf("read randomness: %w", err)
 	}
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(&meshpb.Genesis{
-		Name: name, Shards: shards, Replication: replication, Founder: founder,
+		Name: c.Name, Shards: uint32(c.Shards), Replication: uint32(c.Replication), Founder: founder, Admission: strings.TrimPrefix(c.Admission, "auto"),
 		Created: time.Now().UnixMilli(), Nonce: nonce, Closed: secret != "",
 	})
 	if err != nil {

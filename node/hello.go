@@ -51,7 +51,7 @@ var errStranger = errors.New("not a member")
 func (n *Node) helloTo(p peer.ID, purpose string) *meshpb.Hello {
 	return &meshpb.Hello{
 		Network: n.net.id[:], Proof: proof(n.net.secret, purpose, n.self, p.String()), Name: n.cfg.Name, Version: n.parts.Version,
-		Roles: n.cfg.Roles, Shards: n.dir.reports(), Now: time.Now().UnixMilli(),
+		Roles: n.cfg.Roles, Shards: n.dir.reports(), Now: time.Now().UnixMilli(), Allowed: n.dir.admission.encoded(), Leaving: n.dir.admission.leaving.Load(),
 	}
 }
 
@@ -70,6 +70,7 @@ func (n *Node) welcome(p peer.ID, h *meshpb.Hello, purpose string) error {
 		return fmt.Errorf("%w: malformed hello", errStranger)
 	}
 	n.dir.admit(p, h)
+	n.heardAllowed(h.Allowed)
 	for _, r := range h.Shards {
 		n.learn(r, r.Leader == p.String())
 	}

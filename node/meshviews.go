@@ -59,11 +59,14 @@ const staleAfter = 15 * time.Second
 // Health implements api.Mesh.
 func (a *adapter) Health(ctx context.Context) (api.Health, error) {
 	h := api.Health{Status: api.HealthOK, FullyReplicated: true, AsOf: api.At(time.Now())}
-	var lost, thin []string
+	var lost, thin, gone []string
 	for _, k := range a.n.dir.all() {
 		switch {
 		case k.Leader == "" || time.Since(k.at) > staleAfter:
 			lost = append(lost, fmt.Sprint(k.Shard))
+			if text := a.n.majorityLost(k); text != "" {
+				gone = append(gone, text)
+			}
 		case k.Wanted == 0 || len(k.Voters) < int(k.Wanted) || k.Live < k.Wanted:
 			thin = append(thin, fmt.Sprint(k.Shard))
 		}
@@ -71,6 +74,9 @@ func (a *adapter) Health(ctx context.Context) (api.Health, error) {
 	h.Checks = append(h.Checks,
 		check("leaders", lost, "every shard has a leader", "no leader known for shards "),
 		check("replication", thin, "every shard has the voters that it should have", "fewer voters than there should be in shards "))
+	if len(gone) > 0 {
+		h.Checks = append(h.Checks, api.Check{Name: "majority", Detail: strings.Join(gone, "; ")})
+	}
 	store := api.Check{Name: "engine", OK: true, Detail: "the node's engine answers"}
 	var stopped []string
 	err := a.n.engine.query(ctx, func(e *engine) {
@@ -224,6 +230,7 @@ func (a *adapter) Shards(ctx context.Context) (api.ShardList, error) {
 			s.Voters = append(s.Voters, api.Voter{Peer: v, Learner: true})
 		}
 		if k.Leader == "" || time.Since(k.at) > staleAfter {
+			s.Trouble = a.n.majorityLost(k)
 			out.Unanswered = append(out.Unanswered, int(k.Shard))
 		}
 		for _, v := range s.Voters {

@@ -109,7 +109,7 @@ func (n *Node) enterNetwork(ctx context.Context) error {
 		secret = s
 	}
 	var err error
-	n.net, err = foundNetwork(n.cfg.Network.Name, n.self, uint32(n.cfg.Network.Shards), uint32(n.cfg.Network.Replication), secret)
+	n.net, err = foundNetwork(n.cfg.Network, n.self, secret)
 	if err != nil {
 		return err
 	}
@@ -143,6 +143,9 @@ func randomID() (uint64, error) {
 
 func (n *Node) openHost(ctx context.Context) error {
 	n.dir = newDirectory(n.net.gen.Shards)
+	if err := n.openAdmission(); err != nil {
+		return err
+	}
 	n.hub = newHub()
 	known, err := n.knownPeers()
 	if err != nil {
@@ -235,7 +238,7 @@ func (n *Node) openAPI(context.Context) error {
 	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newMetrics(n))
 	a := &adapter{n: n}
 	srv, err := api.New(api.Config{
-		Jobs: a, Logs: a, Blobs: a, Mesh: a, Operator: a, Advice: a, Rounds: a, Chain: a, Listen: n.cfg.API.Listen, FallbackPort: !n.cfg.Given("api.listen"),
+		Jobs: a, Logs: a, Blobs: a, Mesh: a, Operator: a, Network: a, Advice: a, Rounds: a, Chain: a, Listen: n.cfg.API.Listen, FallbackPort: !n.cfg.Given("api.listen"),
 		Token: n.cfg.API.Token, AllowedHosts: n.cfg.API.AllowedHosts, Gatherer: shown, Log: n.log, Version: n.parts.Version,
 	})
 	if err != nil {

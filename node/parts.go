@@ -70,3 +70,6 @@ func (n *Node) Advice() api.Advice { return &adapter{n: n} }
 
 // Rounds gives failed jobs another chance; see Jobs.
 func (n *Node) Rounds() api.Rounds { return &adapter{n: n} }
+
+// Network is what an operator may do about who coordinates; see Jobs.
+func (n *Node) Network() api.Network { return &adapter{n: n} }

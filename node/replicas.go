@@ -71,7 +71,7 @@ func (n *Node) onGroup(from peer.ID, data []byte) {
 // incarnation, kept on disk before it is spoken of.
 func (n *Node) onProbe(e *engine, from peer.ID, m *meshpb.Group) {
 	reply := &meshpb.Group{Shard: m.Shard, Kind: meshpb.Group_PROBED, Refused: true}
-	if n.has(roleCoordinator) && e.replicas[m.Shard] == nil {
+	if n.has(roleCoordinator) && !n.dir.admission.leaving.Load() && e.replicas[m.Shard] == nil {
 		if inc, err := randomID(); err == nil {
 			reply.Refused, reply.Incarnation = false, inc
 			e.write().PutInvite(m.Shard, inc)

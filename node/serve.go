@@ -82,6 +82,8 @@ func (n *Node) answer(ctx context.Context, from string, req *meshpb.JobRequest, 
 		return each(n.serveChainStatus(ctx))
 	case *meshpb.JobRequest_Prove:
 		return n.serveProve(ctx, what.Prove, each)
+	case *meshpb.JobRequest_Recover:
+		return each(n.serveRecover(ctx, what.Recover))
 	case *meshpb.JobRequest_Watch:
 		return n.serveWatch(ctx, what.Watch, each)
 	case *meshpb.JobRequest_Logs:

@@ -18,6 +18,7 @@ const (
 	tendEvery  = time.Second
 	peersEvery = 30 // tends between two writings of the known peers
 	unpinEvery = 600
+	greetEvery = 300
 	// handOverTimeout bounds the wait for others to lead; when all nodes stop at
 	// once nobody can.
 	handOverTimeout = 3 * time.Second
@@ -41,6 +42,9 @@ func (n *Node) tend(ctx context.Context) error {
 				n.log.Warn("cannot store the known peers", "error", err)
 			}
 		}
+		if round%greetEvery == greetEvery-1 {
+			n.greetAll() // clocks drift
+		}
 		if round%unpinEvery == unpinEvery-1 {
 			n.unpinDue(ctx)
 		}
@@ -52,22 +56,16 @@ func (n *Node) tend(ctx context.Context) error {
 	}
 }
 
-// tellReplicas gives the replicas that lead this node's view of the mesh, and
+// tellReplicas gives the replicas this node's view of the mesh, and
 // the worker the leaders, in case an earlier word was lost.
 func (n *Node) tellReplicas(ctx context.Context) {
-	candidates := n.dir.coordinators()
-	if n.has(roleCoordinator) {
-		candidates = append(candidates, n.self)
-		slices.Sort(candidates)
-	}
+	candidates, leaving, skewed := n.candidates()
 	preferred := n.preferred()
 	all := n.dir.all()
 	// A stopped engine needs no word.
 	_ = n.engine.query(ctx, func(e *engine) {
-		for id, r := range e.replicas {
-			if r.Health().Mine {
-				e.stepReplica(id, shard.Directory{Candidates: candidates, Preferred: preferred[id]})
-			}
+		for id := range e.replicas {
+			e.stepReplica(id, shard.Directory{Candidates: candidates, Preferred: preferred[id], Leaving: leaving, Skewed: skewed})
 		}
 		for _, k := range all {
 			if k.Leader != "" && n.attaches(k.Shard) {

@@ -22,11 +22,11 @@ func (c *console) workerGroup() *cli.Command {
 
 // networkGroup is `ciro network …`.
 func (c *console) networkGroup() *cli.Command {
-	return &cli.Command{Name: "network", Usage: "the nodes and shards of the mesh", Subcommands: []*cli.Command{
+	return &cli.Command{Name: "network", Usage: "the nodes and shards of the mesh", Subcommands: append([]*cli.Command{
 		{Name: "peers", Usage: "the nodes that the node knows", Action: withNode(0, c.listPeers)},
 		{Name: "shards", Usage: "every shard with its coordinator and voters", Action: withNode(0, c.listShards)},
 		{Name: "health", Usage: "the verdict on the mesh; exit code 1 unless it is ok", Action: withNode(0, c.networkHealth)},
-	}}
+	}, c.coordinatorCommands()...)}
 }
 
 // listWorkers is `ciro worker list`.
@@ -100,6 +100,11 @@ func (c *console) listShards(ctx *cli.Context, node *client.Client) error {
 			row(w, s.ID, short(s.Leader), s.Term, voters(s), complete, s.Jobs, s.Queued, s.Local)
 		}
 	})
+	for _, s := range list.Shards {
+		if s.Trouble != "" {
+			fmt.Fprintln(c.err, s.Trouble)
+		}
+	}
 	if len(list.Unanswered) > 0 {
 		fmt.Fprintf(c.err, "shards %s did not answer: what is said of them is old\n", numbers(list.Unanswered))
 	}

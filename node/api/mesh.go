@@ -98,6 +98,7 @@ type Shard struct {
 	Complete bool    `json:"complete" doc:"True when it has them"`
 	Jobs     int     `json:"jobs,omitempty" doc:"Jobs that are not terminal"`
 	Queued   int     `json:"queued,omitempty" doc:"Tasks that wait"`
+	Trouble  string  `json:"trouble,omitempty" doc:"Why nothing can be decided, and what to do, when a majority of the voters is unreachable"`
 	Local    string  `json:"local,omitempty" doc:"This node's part: leader, follower, learner, or none"`
 	AsOf     Time    `json:"asOf,omitzero"`
 }

@@ -39,6 +39,7 @@ func (s *Server) routes() (http.Handler, error) {
 	s.meshRoutes(desk)
 	s.operatorRoutes(desk)
 	s.chainRoutes(desk)
+	s.networkRoutes(desk)
 	if err := s.describe(desk.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("api: OpenAPI document: %w", err)
 	}

@@ -48,6 +48,7 @@ type Config struct {
 	Advice   Advice
 	Rounds   Rounds
 	Chain    Chain
+	Network  Network
 
 	// Listen are host:port addresses; empty means 127.0.0.1:8080. An address
 	// that is not loopback requires Token.
@@ -89,8 +90,8 @@ type Server struct {
 // New checks cfg and prepares a server. It starts nothing and binds nothing.
 func New(cfg Config) (*Server, error) {
 	if cfg.Jobs == nil || cfg.Logs == nil || cfg.Blobs == nil || cfg.Mesh == nil || cfg.Operator == nil ||
-		cfg.Advice == nil || cfg.Rounds == nil || cfg.Chain == nil || cfg.Log == nil {
-		return nil, errors.New("api: Jobs, Logs, Blobs, Mesh, Operator, Advice, Rounds, Chain and Log are required")
+		cfg.Advice == nil || cfg.Rounds == nil || cfg.Chain == nil || cfg.Network == nil || cfg.Log == nil {
+		return nil, errors.New("api: Jobs, Logs, Blobs, Mesh, Operator, Advice, Rounds, Chain, Network and Log are required")
 	}
 	if len(cfg.Listen) == 0 {
 		cfg.Listen = []string{"127.0.0.1:8080"}

@@ -53,6 +53,7 @@ type Network struct {
 	Shards      int    // of a network founded here: 1..1024
 	Replication int    // voters per shard of a network founded here: 1, 3 or 5
 	Open        bool   // found a network without a join secret
+	Admission   string // of a network founded here: auto, open or list
 }
 
 // Scheduler is how this node coordinates.
@@ -132,7 +133,7 @@ func Default(profile string) Config {
 		Profile: profile, DataDir: expandHome("~/.ciro"), Roles: []string{RoleWorker, RoleCoordinator},
 		Network: Network{
 			Listen: []string{"/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1"}, MDNS: true, HighWater: 400,
-			Name: "ciro", Shards: 16, Replication: 3,
+			Name: "ciro", Shards: 16, Replication: 3, Admission: "auto",
 		},
 		Scheduler: Scheduler{
 			Tick: 100 * time.Millisecond, ElectionTicks: 10, Lease: 4 * time.Second, Booking: 2 * time.Second, MaxWorkers: 1000,

@@ -31,6 +31,7 @@ func nodeSettings(c *Config) []setting {
 		{"network.shards", "of a network founded here; fixed for ever", intValue{&n.Shards, 1, 1024}},
 		{"network.replication", "voters per shard of a network founded here: 1, 3 or 5", intValue{&n.Replication, 1, 5}},
 		{"network.open", "found a network that anyone may join who knows an address", boolValue{&n.Open}},
+		{"network.admission", "which coordinators may vote in a network founded here: open (all), list (the founder's), auto (open with a secret, list without)", choiceValue{&n.Admission, []string{"auto", "open", "list"}}},
 
 		{"scheduler.tick", "Raft tick", durationValue{&s.Tick, 10 * time.Millisecond, 10 * time.Second}},
 		{"scheduler.election_ticks", "ticks without a leader before a campaign", intValue{&s.ElectionTicks, 3, 1000}},

@@ -79,7 +79,7 @@ func (x Group_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Group_Kind.Descriptor instead.
 func (Group_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{8, 0}
+	return file_mesh_proto_rawDescGZIP(), []int{9, 0}
 }
 
 // Genesis founds a network; SHA-256 of its encoding as sent is the network's id.
@@ -91,7 +91,8 @@ type Genesis struct {
 	Founder       string                 `protobuf:"bytes,4,opt,name=founder,proto3" json:"founder,omitempty"`  // peer id
 	Created       int64                  `protobuf:"varint,5,opt,name=created,proto3" json:"created,omitempty"` // unix milliseconds
 	Nonce         []byte                 `protobuf:"bytes,6,opt,name=nonce,proto3" json:"nonce,omitempty"`
-	Closed        bool                   `protobuf:"varint,7,opt,name=closed,proto3" json:"closed,omitempty"` // members must know the join secret
+	Closed        bool                   `protobuf:"varint,7,opt,name=closed,proto3" json:"closed,omitempty"`      // members must know the join secret
+	Admission     string                 `protobuf:"bytes,8,opt,name=admission,proto3" json:"admission,omitempty"` // who may vote: open or list; empty: open where closed, else list
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -173,6 +174,13 @@ func (x *Genesis) GetClosed() bool {
 		return x.Closed
 	}
 	return false
+}
+
+func (x *Genesis) GetAdmission() string {
+	if x != nil {
+		return x.Admission
+	}
+	return ""
 }
 
 // GenesisRequest asks a member for the genesis; proof shows knowledge of the
@@ -284,7 +292,9 @@ type Hello struct {
 	Roles         []string               `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
 	Shards        []*ShardReport         `protobuf:"bytes,6,rep,name=shards,proto3" json:"shards,omitempty"`
 	Refusal       string                 `protobuf:"bytes,7,opt,name=refusal,proto3" json:"refusal,omitempty"`
-	Now           int64                  `protobuf:"varint,8,opt,name=now,proto3" json:"now,omitempty"` // sender's wall clock, unix milliseconds
+	Now           int64                  `protobuf:"varint,8,opt,name=now,proto3" json:"now,omitempty"`          // sender's wall clock, unix milliseconds
+	Allowed       []byte                 `protobuf:"bytes,9,opt,name=allowed,proto3" json:"allowed,omitempty"`   // encoded AllowList, the newest known
+	Leaving       bool                   `protobuf:"varint,10,opt,name=leaving,proto3" json:"leaving,omitempty"` // gives up its replicas
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -375,6 +385,90 @@ func (x *Hello) GetNow() int64 {
 	return 0
 }
 
+func (x *Hello) GetAllowed() []byte {
+	if x != nil {
+		return x.Allowed
+	}
+	return nil
+}
+
+func (x *Hello) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
+	}
+	return false
+}
+
+// AllowList names the coordinators that may vote where the admission is list,
+// beside the founder, who signs it over its own encoding without the signature.
+type AllowList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Network       []byte                 `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"` // a higher one replaces a lower one
+	Peers         []string               `protobuf:"bytes,3,rep,name=peers,proto3" json:"peers,omitempty"`
+	Signature     []byte                 `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AllowList) Reset() {
+	*x = AllowList{}
+	mi := &file_mesh_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AllowList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AllowList) ProtoMessage() {}
+
+func (x *AllowList) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AllowList.ProtoReflect.Descriptor instead.
+func (*AllowList) Descriptor() ([]byte, []int) {
+	return file_mesh_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AllowList) GetNetwork() []byte {
+	if x != nil {
+		return x.Network
+	}
+	return nil
+}
+
+func (x *AllowList) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *AllowList) GetPeers() []string {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+func (x *AllowList) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 // ShardReport is what a node knows of a shard's group.
 type ShardReport struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -392,7 +486,7 @@ type ShardReport struct {
 
 func (x *ShardReport) Reset() {
 	*x = ShardReport{}
-	mi := &file_mesh_proto_msgTypes[4]
+	mi := &file_mesh_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -404,7 +498,7 @@ func (x *ShardReport) String() string {
 func (*ShardReport) ProtoMessage() {}
 
 func (x *ShardReport) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[4]
+	mi := &file_mesh_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,7 +511,7 @@ func (x *ShardReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardReport.ProtoReflect.Descriptor instead.
 func (*ShardReport) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{4}
+	return file_mesh_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ShardReport) GetShard() uint32 {
@@ -486,7 +580,7 @@ type ShardReports struct {
 
 func (x *ShardReports) Reset() {
 	*x = ShardReports{}
-	mi := &file_mesh_proto_msgTypes[5]
+	mi := &file_mesh_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -498,7 +592,7 @@ func (x *ShardReports) String() string {
 func (*ShardReports) ProtoMessage() {}
 
 func (x *ShardReports) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[5]
+	mi := &file_mesh_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -511,7 +605,7 @@ func (x *ShardReports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardReports.ProtoReflect.Descriptor instead.
 func (*ShardReports) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{5}
+	return file_mesh_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ShardReports) GetReports() []*ShardReport {
@@ -531,7 +625,7 @@ type RaftBatch struct {
 
 func (x *RaftBatch) Reset() {
 	*x = RaftBatch{}
-	mi := &file_mesh_proto_msgTypes[6]
+	mi := &file_mesh_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +637,7 @@ func (x *RaftBatch) String() string {
 func (*RaftBatch) ProtoMessage() {}
 
 func (x *RaftBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[6]
+	mi := &file_mesh_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +650,7 @@ func (x *RaftBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftBatch.ProtoReflect.Descriptor instead.
 func (*RaftBatch) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{6}
+	return file_mesh_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RaftBatch) GetMessages() []*RaftMessage {
@@ -577,7 +671,7 @@ type RaftMessage struct {
 
 func (x *RaftMessage) Reset() {
 	*x = RaftMessage{}
-	mi := &file_mesh_proto_msgTypes[7]
+	mi := &file_mesh_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -589,7 +683,7 @@ func (x *RaftMessage) String() string {
 func (*RaftMessage) ProtoMessage() {}
 
 func (x *RaftMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[7]
+	mi := &file_mesh_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -602,7 +696,7 @@ func (x *RaftMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftMessage.ProtoReflect.Descriptor instead.
 func (*RaftMessage) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{7}
+	return file_mesh_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RaftMessage) GetShard() uint32 {
@@ -633,7 +727,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_mesh_proto_msgTypes[8]
+	mi := &file_mesh_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +739,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[8]
+	mi := &file_mesh_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,7 +752,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{8}
+	return file_mesh_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Group) GetShard() uint32 {
@@ -709,7 +803,7 @@ type Fetch struct {
 
 func (x *Fetch) Reset() {
 	*x = Fetch{}
-	mi := &file_mesh_proto_msgTypes[9]
+	mi := &file_mesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +815,7 @@ func (x *Fetch) String() string {
 func (*Fetch) ProtoMessage() {}
 
 func (x *Fetch) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[9]
+	mi := &file_mesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +828,7 @@ func (x *Fetch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fetch.ProtoReflect.Descriptor instead.
 func (*Fetch) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{9}
+	return file_mesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Fetch) GetShard() uint32 {
@@ -769,7 +863,7 @@ type Work struct {
 
 func (x *Work) Reset() {
 	*x = Work{}
-	mi := &file_mesh_proto_msgTypes[10]
+	mi := &file_mesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -781,7 +875,7 @@ func (x *Work) String() string {
 func (*Work) ProtoMessage() {}
 
 func (x *Work) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[10]
+	mi := &file_mesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -794,7 +888,7 @@ func (x *Work) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Work.ProtoReflect.Descriptor instead.
 func (*Work) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{10}
+	return file_mesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Work) GetShard() uint32 {
@@ -821,7 +915,7 @@ type Offers struct {
 
 func (x *Offers) Reset() {
 	*x = Offers{}
-	mi := &file_mesh_proto_msgTypes[11]
+	mi := &file_mesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -833,7 +927,7 @@ func (x *Offers) String() string {
 func (*Offers) ProtoMessage() {}
 
 func (x *Offers) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[11]
+	mi := &file_mesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -846,7 +940,7 @@ func (x *Offers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offers.ProtoReflect.Descriptor instead.
 func (*Offers) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{11}
+	return file_mesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Offers) GetOffers() [][]byte {
@@ -869,7 +963,7 @@ type Advert struct {
 
 func (x *Advert) Reset() {
 	*x = Advert{}
-	mi := &file_mesh_proto_msgTypes[12]
+	mi := &file_mesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +975,7 @@ func (x *Advert) String() string {
 func (*Advert) ProtoMessage() {}
 
 func (x *Advert) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[12]
+	mi := &file_mesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,7 +988,7 @@ func (x *Advert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Advert.ProtoReflect.Descriptor instead.
 func (*Advert) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{12}
+	return file_mesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Advert) GetAttach() []byte {
@@ -946,6 +1040,7 @@ type JobRequest struct {
 	//	*JobRequest_Prove
 	//	*JobRequest_ChainStatus
 	//	*JobRequest_Entries
+	//	*JobRequest_Recover
 	What          isJobRequest_What `protobuf_oneof:"what"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -953,7 +1048,7 @@ type JobRequest struct {
 
 func (x *JobRequest) Reset() {
 	*x = JobRequest{}
-	mi := &file_mesh_proto_msgTypes[13]
+	mi := &file_mesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1060,7 @@ func (x *JobRequest) String() string {
 func (*JobRequest) ProtoMessage() {}
 
 func (x *JobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[13]
+	mi := &file_mesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1073,7 @@ func (x *JobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRequest.ProtoReflect.Descriptor instead.
 func (*JobRequest) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{13}
+	return file_mesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *JobRequest) GetWhat() isJobRequest_What {
@@ -1132,6 +1227,15 @@ func (x *JobRequest) GetEntries() *Entries {
 	return nil
 }
 
+func (x *JobRequest) GetRecover() *Recover {
+	if x != nil {
+		if x, ok := x.What.(*JobRequest_Recover); ok {
+			return x.Recover
+		}
+	}
+	return nil
+}
+
 type isJobRequest_What interface {
 	isJobRequest_What()
 }
@@ -1200,6 +1304,10 @@ type JobRequest_Entries struct {
 	Entries *Entries `protobuf:"bytes,23,opt,name=entries,proto3,oneof"`
 }
 
+type JobRequest_Recover struct {
+	Recover *Recover `protobuf:"bytes,10,opt,name=recover,proto3,oneof"`
+}
+
 func (*JobRequest_Submit) isJobRequest_What() {}
 
 func (*JobRequest_Cancel) isJobRequest_What() {}
@@ -1232,6 +1340,70 @@ func (*JobRequest_ChainStatus) isJobRequest_What() {}
 
 func (*JobRequest_Entries) isJobRequest_What() {}
 
+func (*JobRequest_Recover) isJobRequest_What() {}
+
+// Recover asks a node about its replica of a shard, or to begin the shard's group
+// anew with it.
+type Recover struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Lost          []string               `protobuf:"bytes,2,rep,name=lost,proto3" json:"lost,omitempty"`
+	Begin         bool                   `protobuf:"varint,3,opt,name=begin,proto3" json:"begin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Recover) Reset() {
+	*x = Recover{}
+	mi := &file_mesh_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Recover) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Recover) ProtoMessage() {}
+
+func (x *Recover) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Recover.ProtoReflect.Descriptor instead.
+func (*Recover) Descriptor() ([]byte, []int) {
+	return file_mesh_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Recover) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *Recover) GetLost() []string {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+func (x *Recover) GetBegin() bool {
+	if x != nil {
+		return x.Begin
+	}
+	return false
+}
+
 type Submit struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Offer         []byte                 `protobuf:"bytes,1,opt,name=offer,proto3" json:"offer,omitempty"`
@@ -1242,7 +1414,7 @@ type Submit struct {
 
 func (x *Submit) Reset() {
 	*x = Submit{}
-	mi := &file_mesh_proto_msgTypes[14]
+	mi := &file_mesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1254,7 +1426,7 @@ func (x *Submit) String() string {
 func (*Submit) ProtoMessage() {}
 
 func (x *Submit) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[14]
+	mi := &file_mesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1267,7 +1439,7 @@ func (x *Submit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Submit.ProtoReflect.Descriptor instead.
 func (*Submit) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{14}
+	return file_mesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Submit) GetOffer() []byte {
@@ -1294,7 +1466,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_mesh_proto_msgTypes[15]
+	mi := &file_mesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1306,7 +1478,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[15]
+	mi := &file_mesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1319,7 +1491,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{15}
+	return file_mesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Cancel) GetJob() []byte {
@@ -1349,7 +1521,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_mesh_proto_msgTypes[16]
+	mi := &file_mesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1361,7 +1533,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[16]
+	mi := &file_mesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1374,7 +1546,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{16}
+	return file_mesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Retry) GetJob() []byte {
@@ -1416,7 +1588,7 @@ type DeadLetters struct {
 
 func (x *DeadLetters) Reset() {
 	*x = DeadLetters{}
-	mi := &file_mesh_proto_msgTypes[17]
+	mi := &file_mesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1428,7 +1600,7 @@ func (x *DeadLetters) String() string {
 func (*DeadLetters) ProtoMessage() {}
 
 func (x *DeadLetters) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[17]
+	mi := &file_mesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1441,7 +1613,7 @@ func (x *DeadLetters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetters.ProtoReflect.Descriptor instead.
 func (*DeadLetters) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{17}
+	return file_mesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DeadLetters) GetLimit() uint32 {
@@ -1462,7 +1634,7 @@ type DryRun struct {
 
 func (x *DryRun) Reset() {
 	*x = DryRun{}
-	mi := &file_mesh_proto_msgTypes[18]
+	mi := &file_mesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1474,7 +1646,7 @@ func (x *DryRun) String() string {
 func (*DryRun) ProtoMessage() {}
 
 func (x *DryRun) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[18]
+	mi := &file_mesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1487,7 +1659,7 @@ func (x *DryRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRun.ProtoReflect.Descriptor instead.
 func (*DryRun) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{18}
+	return file_mesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DryRun) GetPriority() uint32 {
@@ -1507,7 +1679,7 @@ type Describe struct {
 
 func (x *Describe) Reset() {
 	*x = Describe{}
-	mi := &file_mesh_proto_msgTypes[19]
+	mi := &file_mesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1691,7 @@ func (x *Describe) String() string {
 func (*Describe) ProtoMessage() {}
 
 func (x *Describe) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[19]
+	mi := &file_mesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1704,7 @@ func (x *Describe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Describe.ProtoReflect.Descriptor instead.
 func (*Describe) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{19}
+	return file_mesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Describe) GetJob() []byte {
@@ -1560,7 +1732,7 @@ type Find struct {
 
 func (x *Find) Reset() {
 	*x = Find{}
-	mi := &file_mesh_proto_msgTypes[20]
+	mi := &file_mesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1744,7 @@ func (x *Find) String() string {
 func (*Find) ProtoMessage() {}
 
 func (x *Find) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[20]
+	mi := &file_mesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1757,7 @@ func (x *Find) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Find.ProtoReflect.Descriptor instead.
 func (*Find) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{20}
+	return file_mesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Find) GetPrefix() string {
@@ -1607,7 +1779,7 @@ type List struct {
 
 func (x *List) Reset() {
 	*x = List{}
-	mi := &file_mesh_proto_msgTypes[21]
+	mi := &file_mesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1619,7 +1791,7 @@ func (x *List) String() string {
 func (*List) ProtoMessage() {}
 
 func (x *List) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[21]
+	mi := &file_mesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1632,7 +1804,7 @@ func (x *List) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use List.ProtoReflect.Descriptor instead.
 func (*List) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{21}
+	return file_mesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *List) GetState() string {
@@ -1664,7 +1836,7 @@ type Workers struct {
 
 func (x *Workers) Reset() {
 	*x = Workers{}
-	mi := &file_mesh_proto_msgTypes[22]
+	mi := &file_mesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1676,7 +1848,7 @@ func (x *Workers) String() string {
 func (*Workers) ProtoMessage() {}
 
 func (x *Workers) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[22]
+	mi := &file_mesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1689,7 +1861,7 @@ func (x *Workers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Workers.ProtoReflect.Descriptor instead.
 func (*Workers) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{22}
+	return file_mesh_proto_rawDescGZIP(), []int{24}
 }
 
 type Watch struct {
@@ -1703,7 +1875,7 @@ type Watch struct {
 
 func (x *Watch) Reset() {
 	*x = Watch{}
-	mi := &file_mesh_proto_msgTypes[23]
+	mi := &file_mesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +1887,7 @@ func (x *Watch) String() string {
 func (*Watch) ProtoMessage() {}
 
 func (x *Watch) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[23]
+	mi := &file_mesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +1900,7 @@ func (x *Watch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watch.ProtoReflect.Descriptor instead.
 func (*Watch) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{23}
+	return file_mesh_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Watch) GetJob() []byte {
@@ -1766,7 +1938,7 @@ type Logs struct {
 
 func (x *Logs) Reset() {
 	*x = Logs{}
-	mi := &file_mesh_proto_msgTypes[24]
+	mi := &file_mesh_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1778,7 +1950,7 @@ func (x *Logs) String() string {
 func (*Logs) ProtoMessage() {}
 
 func (x *Logs) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[24]
+	mi := &file_mesh_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1791,7 +1963,7 @@ func (x *Logs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Logs.ProtoReflect.Descriptor instead.
 func (*Logs) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{24}
+	return file_mesh_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Logs) GetJob() []byte {
@@ -1849,7 +2021,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_mesh_proto_msgTypes[25]
+	mi := &file_mesh_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1861,7 +2033,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[25]
+	mi := &file_mesh_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1874,7 +2046,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{25}
+	return file_mesh_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Hold) GetJob() []byte {
@@ -1916,7 +2088,7 @@ type Ledger struct {
 
 func (x *Ledger) Reset() {
 	*x = Ledger{}
-	mi := &file_mesh_proto_msgTypes[26]
+	mi := &file_mesh_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1928,7 +2100,7 @@ func (x *Ledger) String() string {
 func (*Ledger) ProtoMessage() {}
 
 func (x *Ledger) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[26]
+	mi := &file_mesh_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1941,7 +2113,7 @@ func (x *Ledger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ledger.ProtoReflect.Descriptor instead.
 func (*Ledger) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{26}
+	return file_mesh_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Ledger) GetShard() uint32 {
@@ -1968,7 +2140,7 @@ type Prove struct {
 
 func (x *Prove) Reset() {
 	*x = Prove{}
-	mi := &file_mesh_proto_msgTypes[27]
+	mi := &file_mesh_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1980,7 +2152,7 @@ func (x *Prove) String() string {
 func (*Prove) ProtoMessage() {}
 
 func (x *Prove) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[27]
+	mi := &file_mesh_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1993,7 +2165,7 @@ func (x *Prove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prove.ProtoReflect.Descriptor instead.
 func (*Prove) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{27}
+	return file_mesh_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Prove) GetJob() []byte {
@@ -2013,7 +2185,7 @@ type ChainStatus struct {
 
 func (x *ChainStatus) Reset() {
 	*x = ChainStatus{}
-	mi := &file_mesh_proto_msgTypes[28]
+	mi := &file_mesh_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2197,7 @@ func (x *ChainStatus) String() string {
 func (*ChainStatus) ProtoMessage() {}
 
 func (x *ChainStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[28]
+	mi := &file_mesh_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2210,7 @@ func (x *ChainStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChainStatus.ProtoReflect.Descriptor instead.
 func (*ChainStatus) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{28}
+	return file_mesh_proto_rawDescGZIP(), []int{30}
 }
 
 // Entries asks for a shard's newest ledger entries before a number (0: all).
@@ -2053,7 +2225,7 @@ type Entries struct {
 
 func (x *Entries) Reset() {
 	*x = Entries{}
-	mi := &file_mesh_proto_msgTypes[29]
+	mi := &file_mesh_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2065,7 +2237,7 @@ func (x *Entries) String() string {
 func (*Entries) ProtoMessage() {}
 
 func (x *Entries) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[29]
+	mi := &file_mesh_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2078,7 +2250,7 @@ func (x *Entries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entries.ProtoReflect.Descriptor instead.
 func (*Entries) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{29}
+	return file_mesh_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Entries) GetShard() uint32 {
@@ -2123,7 +2295,7 @@ type JobReply struct {
 
 func (x *JobReply) Reset() {
 	*x = JobReply{}
-	mi := &file_mesh_proto_msgTypes[30]
+	mi := &file_mesh_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2307,7 @@ func (x *JobReply) String() string {
 func (*JobReply) ProtoMessage() {}
 
 func (x *JobReply) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[30]
+	mi := &file_mesh_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2320,7 @@ func (x *JobReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobReply.ProtoReflect.Descriptor instead.
 func (*JobReply) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{30}
+	return file_mesh_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *JobReply) GetCode() string {
@@ -2253,7 +2425,7 @@ type Acceptance struct {
 
 func (x *Acceptance) Reset() {
 	*x = Acceptance{}
-	mi := &file_mesh_proto_msgTypes[31]
+	mi := &file_mesh_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2265,7 +2437,7 @@ func (x *Acceptance) String() string {
 func (*Acceptance) ProtoMessage() {}
 
 func (x *Acceptance) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[31]
+	mi := &file_mesh_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2278,7 +2450,7 @@ func (x *Acceptance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acceptance.ProtoReflect.Descriptor instead.
 func (*Acceptance) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{31}
+	return file_mesh_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Acceptance) GetJob() []byte {
@@ -2350,7 +2522,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_mesh_proto_msgTypes[32]
+	mi := &file_mesh_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2362,7 +2534,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[32]
+	mi := &file_mesh_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2375,7 +2547,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{32}
+	return file_mesh_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Event) GetEvent() []byte {
@@ -2419,7 +2591,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_mesh_proto_msgTypes[33]
+	mi := &file_mesh_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2431,7 +2603,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[33]
+	mi := &file_mesh_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2444,7 +2616,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{33}
+	return file_mesh_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Chunk) GetOffset() int64 {
@@ -2487,7 +2659,7 @@ var File_mesh_proto protoreflect.FileDescriptor
 const file_mesh_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"mesh.proto\x12\fciro.mesh.v1\"\xb9\x01\n" +
+	"mesh.proto\x12\fciro.mesh.v1\"\xd7\x01\n" +
 	"\aGenesis\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06shards\x18\x02 \x01(\rR\x06shards\x12 \n" +
@@ -2495,12 +2667,13 @@ const file_mesh_proto_rawDesc = "" +
 	"\afounder\x18\x04 \x01(\tR\afounder\x12\x18\n" +
 	"\acreated\x18\x05 \x01(\x03R\acreated\x12\x14\n" +
 	"\x05nonce\x18\x06 \x01(\fR\x05nonce\x12\x16\n" +
-	"\x06closed\x18\a \x01(\bR\x06closed\"&\n" +
+	"\x06closed\x18\a \x01(\bR\x06closed\x12\x1c\n" +
+	"\tadmission\x18\b \x01(\tR\tadmission\"&\n" +
 	"\x0eGenesisRequest\x12\x14\n" +
 	"\x05proof\x18\x01 \x01(\fR\x05proof\"B\n" +
 	"\fGenesisReply\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x18\n" +
-	"\arefusal\x18\x02 \x01(\tR\arefusal\"\xda\x01\n" +
+	"\arefusal\x18\x02 \x01(\tR\arefusal\"\x8e\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\fR\anetwork\x12\x14\n" +
 	"\x05proof\x18\x02 \x01(\fR\x05proof\x12\x12\n" +
@@ -2509,7 +2682,15 @@ const file_mesh_proto_rawDesc = "" +
 	"\x05roles\x18\x05 \x03(\tR\x05roles\x121\n" +
 	"\x06shards\x18\x06 \x03(\v2\x19.ciro.mesh.v1.ShardReportR\x06shards\x12\x18\n" +
 	"\arefusal\x18\a \x01(\tR\arefusal\x12\x10\n" +
-	"\x03now\x18\b \x01(\x03R\x03now\"\xc3\x01\n" +
+	"\x03now\x18\b \x01(\x03R\x03now\x12\x18\n" +
+	"\aallowed\x18\t \x01(\fR\aallowed\x12\x18\n" +
+	"\aleaving\x18\n" +
+	" \x01(\bR\aleaving\"u\n" +
+	"\tAllowList\x12\x18\n" +
+	"\anetwork\x18\x01 \x01(\fR\anetwork\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05peers\x18\x03 \x03(\tR\x05peers\x12\x1c\n" +
+	"\tsignature\x18\x04 \x01(\fR\tsignature\"\xc3\x01\n" +
 	"\vShardReport\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x16\n" +
@@ -2554,7 +2735,7 @@ const file_mesh_proto_rawDesc = "" +
 	"\x06attach\x18\x01 \x01(\fR\x06attach\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x18\n" +
 	"\aexpires\x18\x03 \x01(\x03R\aexpires\x12\x12\n" +
-	"\x04name\x18\x04 \x01(\tR\x04name\"\xa0\x06\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\"\xd3\x06\n" +
 	"\n" +
 	"JobRequest\x12.\n" +
 	"\x06submit\x18\x01 \x01(\v2\x14.ciro.mesh.v1.SubmitH\x00R\x06submit\x12.\n" +
@@ -2572,8 +2753,14 @@ const file_mesh_proto_rawDesc = "" +
 	"\x06ledger\x18\x14 \x01(\v2\x14.ciro.mesh.v1.LedgerH\x00R\x06ledger\x12+\n" +
 	"\x05prove\x18\x15 \x01(\v2\x13.ciro.mesh.v1.ProveH\x00R\x05prove\x12>\n" +
 	"\fchain_status\x18\x16 \x01(\v2\x19.ciro.mesh.v1.ChainStatusH\x00R\vchainStatus\x121\n" +
-	"\aentries\x18\x17 \x01(\v2\x15.ciro.mesh.v1.EntriesH\x00R\aentriesB\x06\n" +
-	"\x04what\"8\n" +
+	"\aentries\x18\x17 \x01(\v2\x15.ciro.mesh.v1.EntriesH\x00R\aentries\x121\n" +
+	"\arecover\x18\n" +
+	" \x01(\v2\x15.ciro.mesh.v1.RecoverH\x00R\arecoverB\x06\n" +
+	"\x04what\"I\n" +
+	"\aRecover\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x12\n" +
+	"\x04lost\x18\x02 \x03(\tR\x04lost\x12\x14\n" +
+	"\x05begin\x18\x03 \x01(\bR\x05begin\"8\n" +
 	"\x06Submit\x12\x14\n" +
 	"\x05offer\x18\x01 \x01(\fR\x05offer\x12\x18\n" +
 	"\aholders\x18\x02 \x03(\tR\aholders\",\n" +
@@ -2676,73 +2863,76 @@ func file_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_mesh_proto_goTypes = []any{
 	(Group_Kind)(0),        // 0: ciro.mesh.v1.Group.Kind
 	(*Genesis)(nil),        // 1: ciro.mesh.v1.Genesis
 	(*GenesisRequest)(nil), // 2: ciro.mesh.v1.GenesisRequest
 	(*GenesisReply)(nil),   // 3: ciro.mesh.v1.GenesisReply
 	(*Hello)(nil),          // 4: ciro.mesh.v1.Hello
-	(*ShardReport)(nil),    // 5: ciro.mesh.v1.ShardReport
-	(*ShardReports)(nil),   // 6: ciro.mesh.v1.ShardReports
-	(*RaftBatch)(nil),      // 7: ciro.mesh.v1.RaftBatch
-	(*RaftMessage)(nil),    // 8: ciro.mesh.v1.RaftMessage
-	(*Group)(nil),          // 9: ciro.mesh.v1.Group
-	(*Fetch)(nil),          // 10: ciro.mesh.v1.Fetch
-	(*Work)(nil),           // 11: ciro.mesh.v1.Work
-	(*Offers)(nil),         // 12: ciro.mesh.v1.Offers
-	(*Advert)(nil),         // 13: ciro.mesh.v1.Advert
-	(*JobRequest)(nil),     // 14: ciro.mesh.v1.JobRequest
-	(*Submit)(nil),         // 15: ciro.mesh.v1.Submit
-	(*Cancel)(nil),         // 16: ciro.mesh.v1.Cancel
-	(*Retry)(nil),          // 17: ciro.mesh.v1.Retry
-	(*DeadLetters)(nil),    // 18: ciro.mesh.v1.DeadLetters
-	(*DryRun)(nil),         // 19: ciro.mesh.v1.DryRun
-	(*Describe)(nil),       // 20: ciro.mesh.v1.Describe
-	(*Find)(nil),           // 21: ciro.mesh.v1.Find
-	(*List)(nil),           // 22: ciro.mesh.v1.List
-	(*Workers)(nil),        // 23: ciro.mesh.v1.Workers
-	(*Watch)(nil),          // 24: ciro.mesh.v1.Watch
-	(*Logs)(nil),           // 25: ciro.mesh.v1.Logs
-	(*Hold)(nil),           // 26: ciro.mesh.v1.Hold
-	(*Ledger)(nil),         // 27: ciro.mesh.v1.Ledger
-	(*Prove)(nil),          // 28: ciro.mesh.v1.Prove
-	(*ChainStatus)(nil),    // 29: ciro.mesh.v1.ChainStatus
-	(*Entries)(nil),        // 30: ciro.mesh.v1.Entries
-	(*JobReply)(nil),       // 31: ciro.mesh.v1.JobReply
-	(*Acceptance)(nil),     // 32: ciro.mesh.v1.Acceptance
-	(*Event)(nil),          // 33: ciro.mesh.v1.Event
-	(*Chunk)(nil),          // 34: ciro.mesh.v1.Chunk
+	(*AllowList)(nil),      // 5: ciro.mesh.v1.AllowList
+	(*ShardReport)(nil),    // 6: ciro.mesh.v1.ShardReport
+	(*ShardReports)(nil),   // 7: ciro.mesh.v1.ShardReports
+	(*RaftBatch)(nil),      // 8: ciro.mesh.v1.RaftBatch
+	(*RaftMessage)(nil),    // 9: ciro.mesh.v1.RaftMessage
+	(*Group)(nil),          // 10: ciro.mesh.v1.Group
+	(*Fetch)(nil),          // 11: ciro.mesh.v1.Fetch
+	(*Work)(nil),           // 12: ciro.mesh.v1.Work
+	(*Offers)(nil),         // 13: ciro.mesh.v1.Offers
+	(*Advert)(nil),         // 14: ciro.mesh.v1.Advert
+	(*JobRequest)(nil),     // 15: ciro.mesh.v1.JobRequest
+	(*Recover)(nil),        // 16: ciro.mesh.v1.Recover
+	(*Submit)(nil),         // 17: ciro.mesh.v1.Submit
+	(*Cancel)(nil),         // 18: ciro.mesh.v1.Cancel
+	(*Retry)(nil),          // 19: ciro.mesh.v1.Retry
+	(*DeadLetters)(nil),    // 20: ciro.mesh.v1.DeadLetters
+	(*DryRun)(nil),         // 21: ciro.mesh.v1.DryRun
+	(*Describe)(nil),       // 22: ciro.mesh.v1.Describe
+	(*Find)(nil),           // 23: ciro.mesh.v1.Find
+	(*List)(nil),           // 24: ciro.mesh.v1.List
+	(*Workers)(nil),        // 25: ciro.mesh.v1.Workers
+	(*Watch)(nil),          // 26: ciro.mesh.v1.Watch
+	(*Logs)(nil),           // 27: ciro.mesh.v1.Logs
+	(*Hold)(nil),           // 28: ciro.mesh.v1.Hold
+	(*Ledger)(nil),         // 29: ciro.mesh.v1.Ledger
+	(*Prove)(nil),          // 30: ciro.mesh.v1.Prove
+	(*ChainStatus)(nil),    // 31: ciro.mesh.v1.ChainStatus
+	(*Entries)(nil),        // 32: ciro.mesh.v1.Entries
+	(*JobReply)(nil),       // 33: ciro.mesh.v1.JobReply
+	(*Acceptance)(nil),     // 34: ciro.mesh.v1.Acceptance
+	(*Event)(nil),          // 35: ciro.mesh.v1.Event
+	(*Chunk)(nil),          // 36: ciro.mesh.v1.Chunk
 }
 var file_mesh_proto_depIdxs = []int32{
-	5,  // 0: ciro.mesh.v1.Hello.shards:type_name -> ciro.mesh.v1.ShardReport
-	5,  // 1: ciro.mesh.v1.ShardReports.reports:type_name -> ciro.mesh.v1.ShardReport
-	8,  // 2: ciro.mesh.v1.RaftBatch.messages:type_name -> ciro.mesh.v1.RaftMessage
+	6,  // 0: ciro.mesh.v1.Hello.shards:type_name -> ciro.mesh.v1.ShardReport
+	6,  // 1: ciro.mesh.v1.ShardReports.reports:type_name -> ciro.mesh.v1.ShardReport
+	9,  // 2: ciro.mesh.v1.RaftBatch.messages:type_name -> ciro.mesh.v1.RaftMessage
 	0,  // 3: ciro.mesh.v1.Group.kind:type_name -> ciro.mesh.v1.Group.Kind
-	15, // 4: ciro.mesh.v1.JobRequest.submit:type_name -> ciro.mesh.v1.Submit
-	16, // 5: ciro.mesh.v1.JobRequest.cancel:type_name -> ciro.mesh.v1.Cancel
-	20, // 6: ciro.mesh.v1.JobRequest.describe:type_name -> ciro.mesh.v1.Describe
-	22, // 7: ciro.mesh.v1.JobRequest.list:type_name -> ciro.mesh.v1.List
-	24, // 8: ciro.mesh.v1.JobRequest.watch:type_name -> ciro.mesh.v1.Watch
-	25, // 9: ciro.mesh.v1.JobRequest.logs:type_name -> ciro.mesh.v1.Logs
-	26, // 10: ciro.mesh.v1.JobRequest.hold:type_name -> ciro.mesh.v1.Hold
-	23, // 11: ciro.mesh.v1.JobRequest.workers:type_name -> ciro.mesh.v1.Workers
-	21, // 12: ciro.mesh.v1.JobRequest.find:type_name -> ciro.mesh.v1.Find
-	17, // 13: ciro.mesh.v1.JobRequest.retry:type_name -> ciro.mesh.v1.Retry
-	18, // 14: ciro.mesh.v1.JobRequest.dead_letters:type_name -> ciro.mesh.v1.DeadLetters
-	19, // 15: ciro.mesh.v1.JobRequest.dry_run:type_name -> ciro.mesh.v1.DryRun
-	27, // 16: ciro.mesh.v1.JobRequest.ledger:type_name -> ciro.mesh.v1.Ledger
-	28, // 17: ciro.mesh.v1.JobRequest.prove:type_name -> ciro.mesh.v1.Prove
-	29, // 18: ciro.mesh.v1.JobRequest.chain_status:type_name -> ciro.mesh.v1.ChainStatus
-	30, // 19: ciro.mesh.v1.JobRequest.entries:type_name -> ciro.mesh.v1.Entries
-	32, // 20: ciro.mesh.v1.JobReply.acceptance:type_name -> ciro.mesh.v1.Acceptance
-	33, // 21: ciro.mesh.v1.JobReply.events:type_name -> ciro.mesh.v1.Event
-	34, // 22: ciro.mesh.v1.JobReply.chunk:type_name -> ciro.mesh.v1.Chunk
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	17, // 4: ciro.mesh.v1.JobRequest.submit:type_name -> ciro.mesh.v1.Submit
+	18, // 5: ciro.mesh.v1.JobRequest.cancel:type_name -> ciro.mesh.v1.Cancel
+	22, // 6: ciro.mesh.v1.JobRequest.describe:type_name -> ciro.mesh.v1.Describe
+	24, // 7: ciro.mesh.v1.JobRequest.list:type_name -> ciro.mesh.v1.List
+	26, // 8: ciro.mesh.v1.JobRequest.watch:type_name -> ciro.mesh.v1.Watch
+	27, // 9: ciro.mesh.v1.JobRequest.logs:type_name -> ciro.mesh.v1.Logs
+	28, // 10: ciro.mesh.v1.JobRequest.hold:type_name -> ciro.mesh.v1.Hold
+	25, // 11: ciro.mesh.v1.JobRequest.workers:type_name -> ciro.mesh.v1.Workers
+	23, // 12: ciro.mesh.v1.JobRequest.find:type_name -> ciro.mesh.v1.Find
+	19, // 13: ciro.mesh.v1.JobRequest.retry:type_name -> ciro.mesh.v1.Retry
+	20, // 14: ciro.mesh.v1.JobRequest.dead_letters:type_name -> ciro.mesh.v1.DeadLetters
+	21, // 15: ciro.mesh.v1.JobRequest.dry_run:type_name -> ciro.mesh.v1.DryRun
+	29, // 16: ciro.mesh.v1.JobRequest.ledger:type_name -> ciro.mesh.v1.Ledger
+	30, // 17: ciro.mesh.v1.JobRequest.prove:type_name -> ciro.mesh.v1.Prove
+	31, // 18: ciro.mesh.v1.JobRequest.chain_status:type_name -> ciro.mesh.v1.ChainStatus
+	32, // 19: ciro.mesh.v1.JobRequest.entries:type_name -> ciro.mesh.v1.Entries
+	16, // 20: ciro.mesh.v1.JobRequest.recover:type_name -> ciro.mesh.v1.Recover
+	34, // 21: ciro.mesh.v1.JobReply.acceptance:type_name -> ciro.mesh.v1.Acceptance
+	35, // 22: ciro.mesh.v1.JobReply.events:type_name -> ciro.mesh.v1.Event
+	36, // 23: ciro.mesh.v1.JobReply.chunk:type_name -> ciro.mesh.v1.Chunk
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_mesh_proto_init() }
@@ -2750,7 +2940,7 @@ func file_mesh_proto_init() {
 	if File_mesh_proto != nil {
 		return
 	}
-	file_mesh_proto_msgTypes[13].OneofWrappers = []any{
+	file_mesh_proto_msgTypes[14].OneofWrappers = []any{
 		(*JobRequest_Submit)(nil),
 		(*JobRequest_Cancel)(nil),
 		(*JobRequest_Describe)(nil),
@@ -2767,6 +2957,7 @@ func file_mesh_proto_init() {
 		(*JobRequest_Prove)(nil),
 		(*JobRequest_ChainStatus)(nil),
 		(*JobRequest_Entries)(nil),
+		(*JobRequest_Recover)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2774,7 +2965,7 @@ func file_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mesh_proto_rawDesc), len(file_mesh_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   34,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

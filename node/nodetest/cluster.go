@@ -16,6 +16,7 @@ package nodetest
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -192,19 +193,30 @@ func (c *Cluster) Until(what string, ok func() bool) {
 }
 
 // WaitReplicated waits until every running node sees every shard with all the
-// voters that it should have.
+// voters that it should have, which are three as soon as three coordinators run:
+// a node alone cannot know how many others are about to join.
 func (c *Cluster) WaitReplicated() {
 	c.t.Helper()
 	c.Until("full replication", func() bool {
+		coordinators, fewest := 0, 3
 		for _, m := range c.all {
 			if m.node == nil {
 				continue
 			}
-			if h, err := m.node.Mesh().Health(c.t.Context()); err != nil || !h.FullyReplicated {
+			h, err := m.node.Mesh().Health(c.t.Context())
+			s, err2 := m.node.Mesh().Status(c.t.Context())
+			l, err3 := m.node.Mesh().Shards(c.t.Context())
+			if err != nil || err2 != nil || err3 != nil || !h.FullyReplicated {
 				return false
 			}
+			if slices.Contains(s.Roles, config.RoleCoordinator) {
+				coordinators++
+			}
+			for _, k := range l.Shards {
+				fewest = min(fewest, k.Target)
+			}
 		}
-		return true
+		return fewest >= 3 || coordinators < 3
 	})
 }
 

@@ -92,6 +92,10 @@
 // finds in the configuration: a learner that is caught up becomes a voter where
 // one is missing, takes the place of one on a worse node, or goes.
 //
+// A voter whose node leaves (Directory) is replaced like a dead one; when nobody
+// can take its place the group falls to the largest odd number that is left,
+// which silence never does.
+//
 // When a majority of the voters is lost for good, Recover begins the group anew
 // with one replica that is left, under an id that no replica had, in terms far
 // ahead, with the recovery counted in the state. The new leader dismisses what

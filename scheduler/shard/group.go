@@ -22,6 +22,7 @@ type group struct {
 	lost       map[uint64]bool          // refused its invitation: its state is gone
 	snapshots  map[uint64]time.Duration // when a snapshot that is under way is sent again
 	candidates []string
+	leaving    []string
 	preferred  string
 	probing    string
 	probedAt   time.Duration
@@ -38,8 +39,9 @@ func newGroup(now time.Duration) group {
 }
 
 func (r *Replica) directory(ev Directory) {
+	r.skewed = ev.Skewed
 	if r.lead != nil {
-		r.lead.candidates, r.lead.preferred = ev.Candidates, ev.Preferred
+		r.lead.candidates, r.lead.preferred, r.lead.leaving = ev.Candidates, ev.Preferred, ev.Leaving
 	}
 }
 
@@ -66,7 +68,10 @@ func (r *Replica) tendGroup() {
 	if len(r.conf.GetVotersOutgoing()) > 0 {
 		return // raft leaves the joint configuration by itself
 	}
-	if r.dropLearner() || r.promote() || r.swap() || r.addLearner() || r.drift() {
+	if r.skewed || r.leaves(r.cfg.ID) {
+		r.handOver()
+	}
+	if r.dropLearner() || r.promote() || r.swap() || r.addLearner() || r.shrink() || r.drift() {
 		return
 	}
 	r.movePreferred()
@@ -93,7 +98,7 @@ func (r *Replica) dropLearner() bool {
 			r.lead.joined[id] = r.now.Mono
 		}
 		late := !caught[id] && r.now.Mono-r.lead.joined[id] > r.p.CatchUp
-		if late || !r.isLive(id) {
+		if late || r.leaves(id) || !r.isLive(id) {
 			return r.change(nil, single(raftpb.ConfChangeRemoveNode, id))
 		}
 	}
@@ -133,7 +138,7 @@ func (r *Replica) promote() bool {
 		}
 	}
 	for _, id := range r.conf.GetVoters() {
-		if !r.isLive(id) {
+		if !r.isLive(id) || id != r.cfg.ID && r.leaves(id) {
 			dead = append(dead, id)
 		}
 	}
@@ -164,7 +169,7 @@ func (r *Replica) addLearner() bool {
 	taken := map[string]bool{}
 	for _, id := range slices.Concat(r.conf.GetVoters(), r.conf.GetLearners()) {
 		members++
-		if r.isLive(id) {
+		if r.isLive(id) && !r.leaves(id) {
 			taken[r.peerOf(id)] = true
 		} else {
 			dead++ // its node may have lost the state and come back: a candidate like others

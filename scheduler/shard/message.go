@@ -57,7 +57,9 @@ type Heard struct {
 // reachable and eligible, itself included, and who of the voters should lead.
 type Directory struct {
 	Candidates []string
-	Preferred  string // "" for no preference
+	Preferred  string   // "" for no preference
+	Leaving    []string // nodes that give up their replicas; never among Candidates
+	Skewed     bool     // this node's clock is far off those of its peers: it does not campaign and gives leaderships away
 }
 
 // Probed is a candidate's answer to Probe.

@@ -30,6 +30,7 @@ type Replica struct {
 	nextTick time.Duration
 	shardNow int64 // shard time as this replica would propose it
 	campaign bool
+	skewed   bool     // its clock: it does not campaign
 	lead     *leading // nil while another leads
 	led      Led      // as last told
 	gone     bool
@@ -75,7 +76,9 @@ func (r *Replica) Step(now Now, ev Event) (out []Action) {
 	r.handle(ev)
 	if now.Mono >= r.nextTick {
 		r.nextTick = now.Mono + r.p.TickEvery
-		r.rn.Tick()
+		if !r.skewed || r.lead != nil {
+			r.rn.Tick() // a follower's tick would only lead to a campaign
+		}
 		r.tick()
 	}
 	r.makeSnapshot()

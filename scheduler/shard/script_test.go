@@ -141,6 +141,9 @@ func (b *bus) command(f []string) {
 		}
 	case "candidates":
 		b.dir = shard.Directory{Preferred: option(args, "preferred", "")}
+		if l := option(args, "leaving", ""); l != "" {
+			b.dir.Leaving = strings.Split(l, ",")
+		}
 		b.dir.Candidates = slices.DeleteFunc(slices.Clone(args), func(a string) bool { return strings.Contains(a, "=") })
 	case "run":
 		b.run(b.span(args[0]))

@@ -60,7 +60,7 @@ func (b *Backend) Shards(context.Context) (api.ShardList, error) {
 
 // Config is a server configuration that serves b on a free loopback port.
 func (b *Backend) Config() api.Config {
-	return api.Config{Jobs: b, Logs: b, Blobs: b, Mesh: b, Operator: b, Advice: b, Rounds: b, Chain: b, Listen: []string{"127.0.0.1:0"},
+	return api.Config{Jobs: b, Logs: b, Blobs: b, Mesh: b, Operator: b, Network: b, Advice: b, Rounds: b, Chain: b, Listen: []string{"127.0.0.1:0"},
 		Log: slog.New(slog.DiscardHandler), Version: "v0.1.0"}
 }
 
