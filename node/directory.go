@@ -82,6 +82,13 @@ func (d *directory) admitted(p peer.ID) bool {
 	return ok
 }
 
+// expel forgets a node, so that it has to prove again that it belongs.
+func (d *directory) expel(p peer.ID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.nodes, p)
+}
+
 func (d *directory) down(p peer.ID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -44,6 +44,7 @@ type engine struct {
 	local    []input   // for this node's own cores
 	batch    *store.Batch
 	broken   map[uint32]string // shards whose replica here has stopped, and why
+	failed   error             // why nothing may be done any more
 	tokens   map[uint64]chan<- shard.Answer
 	token    uint64
 }
@@ -175,6 +176,9 @@ func (e *engine) run(ctx context.Context) error {
 		e.wake()
 		if err := e.flush(); err != nil {
 			return fmt.Errorf("write the node's state: %w; stopping, since nothing can be promised any more", err)
+		}
+		if e.failed != nil {
+			return e.failed
 		}
 		timer.Reset(max(0, e.nextWake()-e.mono()))
 	}
@@ -355,6 +359,8 @@ func (e *engine) perform(s stepped) {
 		e.broken[s.shard] = a.Why
 		delete(e.replicas, s.shard)
 		e.out.observe(s.shard, shard.Led{})
+	case shard.Outdated:
+		e.failed = e.store.Condemn(fmt.Sprintf("of shard %d it has the log up to %d, and its leader has its acknowledgement up to %d", s.shard, a.Last, a.Known))
 	case shard.Removed:
 		if r := e.replicas[s.shard]; r != nil {
 			e.remove(s.shard, r.ID())

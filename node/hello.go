@@ -51,7 +51,7 @@ var errStranger = errors.New("not a member")
 func (n *Node) helloTo(p peer.ID, purpose string) *meshpb.Hello {
 	return &meshpb.Hello{
 		Network: n.net.id[:], Proof: proof(n.net.secret, purpose, n.self, p.String()), Name: n.cfg.Name, Version: n.parts.Version,
-		Roles: n.cfg.Roles, Shards: n.dir.reports(), Now: time.Now().UnixMilli(), Allowed: n.dir.admission.encoded(), Leaving: n.dir.admission.leaving.Load(),
+		Roles: n.cfg.Roles, Shards: n.dir.reports(), Now: time.Now().UnixMilli(), Allowed: n.dir.admission.encoded(), Leaving: n.dir.admission.leaving.Load(), Age: n.age(),
 	}
 }
 
@@ -68,6 +68,17 @@ func (n *Node) welcome(p peer.ID, h *meshpb.Hello, purpose string) error {
 	}
 	if len(h.Roles) > 8 || len(h.Name) > 128 || len(h.Version) > 128 || len(h.Shards) > maxShards {
 		return fmt.Errorf("%w: malformed hello", errStranger)
+	}
+	restarted, err := n.ages.judge(p, h.Age)
+	if restarted {
+		n.host.Restarted(p)
+	}
+	if err != nil {
+		if errors.Is(err, errOutdated) {
+			n.log.Warn("a node runs on an older copy of its data directory and is refused", "peer", p, "error", err)
+			n.dir.expel(p)
+		}
+		return err
 	}
 	n.dir.admit(p, h)
 	n.heardAllowed(h.Allowed)
@@ -89,6 +100,9 @@ func (n *Node) sayHello(ctx context.Context, p peer.ID) error {
 		if err := proto.Unmarshal(b, h); err != nil {
 			return fmt.Errorf("%w: %w", errStranger, err)
 		}
+		if h.Refusal != "" {
+			n.heedRefusal(ctx, p, h, "welcome")
+		}
 		return n.welcome(p, h, "welcome")
 	})
 }
@@ -102,6 +116,9 @@ func (n *Node) onHello(_ context.Context, from peer.ID, req []byte, reply func([
 	}
 	if err := n.welcome(from, h, "hello"); err != nil {
 		answer.Refusal = err.Error()
+		if errors.Is(err, errOutdated) {
+			answer = &meshpb.Hello{Refusal: answer.Refusal, Outdated: true, Roles: n.cfg.Roles, Proof: proof(n.net.secret, "welcome", n.self, from.String())}
+		}
 	} else {
 		answer = n.helloTo(from, "welcome")
 	}

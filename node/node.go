@@ -44,6 +44,7 @@ type Node struct {
 	host   *p2p.Host
 	blobs  *blobs.Blobs
 	dir    *directory
+	ages   *ages
 	gossip *gossip
 	engine *engine
 	hub    *hub

@@ -143,6 +143,10 @@ func randomID() (uint64, error) {
 
 func (n *Node) openHost(ctx context.Context) error {
 	n.dir = newDirectory(n.net.gen.Shards)
+	var err error
+	if n.ages, err = newAges(n.store); err != nil {
+		return err
+	}
 	if err := n.openAdmission(); err != nil {
 		return err
 	}

@@ -32,15 +32,18 @@ func (n *Node) tend(ctx context.Context) error {
 	said := map[uint32]*meshpb.ShardReport{}
 	refresh := int(placement.RefreshEvery(n.net.gen.Shards) / tendEvery)
 	guarded := map[string]bool{}
+	stored := 0 // known peers, as last written
 	for round := 0; ; round++ {
 		n.tellReplicas(ctx)
 		n.protect(ctx, guarded)
 		n.greetMissed()
 		n.report(ctx, said, round%refresh == 0)
-		if round%peersEvery == peersEvery-1 {
-			if err := n.store.PutPeers(n.host.KnownPeers()); err != nil {
+		if known := n.host.KnownPeers(); len(known) > stored || round%peersEvery == peersEvery-1 {
+			// At once when there are more: a young node may crash, too.
+			if err := n.store.PutPeers(known); err != nil {
 				n.log.Warn("cannot store the known peers", "error", err)
 			}
+			stored = len(known)
 		}
 		if round%greetEvery == greetEvery-1 {
 			n.greetAll() // clocks drift
@@ -152,7 +155,7 @@ func (n *Node) report(ctx context.Context, said map[uint32]*meshpb.ShardReport, 
 			k := n.dir.shard(id)
 			rep := &meshpb.ShardReport{
 				Shard: id, Term: k.Term, Leader: n.self, Voters: k.Voters, Learners: k.Learners,
-				Wanted: uint32(h.Wanted), Live: uint32(h.Live), Jobs: uint32(h.Jobs),
+				Wanted: uint32(h.Wanted), Live: uint32(r.Heard()), Jobs: uint32(h.Jobs),
 			}
 			if k.Leader != n.self {
 				continue // its Led is on the way

@@ -160,6 +160,28 @@ func (h *Host) supersede(n network.Network, c network.Conn) {
 	}
 }
 
+// Restarted tells that p is known to have restarted: connections that are clearly
+// older than its newest one lead nowhere and are closed. supersede guesses the
+// same, but must allow for two peers that dial each other at once; a peer that
+// restarts twice within its patience would not be heard by anybody for long.
+func (h *Host) Restarted(p peer.ID) {
+	conns := h.host.Network().ConnsToPeer(p)
+	var newest time.Time
+	for _, c := range conns {
+		if at := c.Stat().Opened; at.After(newest) {
+			newest = at
+		}
+	}
+	for _, c := range conns {
+		if newest.Sub(c.Stat().Opened) < 200*time.Millisecond {
+			continue
+		}
+		if err := c.Close(); err != nil {
+			h.log.Debug("closing an old connection failed", "peer", p.String(), "error", err)
+		}
+	}
+}
+
 // AddrsOf are the addresses known of p, without /p2p/ID.
 func (h *Host) AddrsOf(p peer.ID) []ma.Multiaddr {
 	if p == h.self {

@@ -57,11 +57,11 @@ func scratch() (string, error) {
 		return "", err
 	}
 	for _, dir := range old {
-		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), scratchName))
-		if err != nil || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-			err = os.RemoveAll(dir)
+		program, err := os.Readlink("/proc/" + strings.TrimPrefix(filepath.Base(dir), scratchName) + "/exe")
+		if err == nil && filepath.Base(program) == "chaos" {
+			continue // it runs now
 		}
-		if err != nil {
+		if err := os.RemoveAll(dir); err != nil {
 			return "", fmt.Errorf("clean up after an earlier run: %w", err)
 		}
 	}
@@ -86,7 +86,7 @@ func chaos(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	defer func() {
-		if err != nil && o.logs == "" {
+		if err != nil && o.logs == "" && ctx.Err() == nil {
 			o.logs = filepath.Join(os.TempDir(), "ciro-chaos-failed")
 		}
 		if o.logs != "" {
@@ -114,7 +114,10 @@ func chaos(ctx context.Context, o options, out io.Writer) (err error) {
 	unused := n.injured.table(out, kinds, refused)
 	over := n.report(out)
 	if ctx.Err() != nil {
-		return errors.Join(err, errors.New("interrupted"), n.stop())
+		for _, m := range members {
+			_ = m.kill() // it may be dead already
+		}
+		return errors.New("interrupted; nothing was checked")
 	}
 	return n.verdict(err, append(over, missing(unused)...))
 }

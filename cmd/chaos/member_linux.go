@@ -146,6 +146,9 @@ func (m *member) kill() error {
 	m.wanted = false
 	cmd, ended := m.cmd, m.ended
 	m.mu.Unlock()
+	if cmd == nil {
+		return fmt.Errorf("kill %s: it was never started", m.name)
+	}
 	if err := cmd.Process.Kill(); err != nil {
 		return fmt.Errorf("kill %s: %w", m.name, err)
 	}

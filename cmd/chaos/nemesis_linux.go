@@ -21,7 +21,8 @@ type nemesis struct {
 	injured *injuries
 	out     io.Writer
 	began   time.Time
-	catchUp []time.Duration // after partitions, until all was as before on every node
+	hit     map[*member]bool // by a fault of its link that lasts
+	catchUp []time.Duration  // after partitions, until all was as before on every node
 }
 
 // heal ends a fault.
@@ -48,7 +49,7 @@ func (n *nemesis) run(ctx, limit context.Context, p *Planner) error {
 			p.Later(s.Kind)
 			sleep(limit, time.Second)
 		case err != nil && limit.Err() == nil:
-			return fmt.Errorf("%s: %w", s.Kind, err)
+			return fmt.Errorf("make %s: %w", s.Kind, err)
 		}
 	}
 	return nil
@@ -73,6 +74,7 @@ func (n *nemesis) one(ctx context.Context, s Step, clean bool) error {
 		err = errors.Join(err, extra(ctx))
 	}
 	healed := time.Now()
+	n.hit = nil
 	n.load.answers.side(nil)
 	if err != nil || s.Kind != Halves && s.Kind != LinkDown && s.Kind != OneWay {
 		return err
@@ -85,6 +87,10 @@ func (n *nemesis) inject(ctx context.Context, s Step, clean bool) (heal, error) 
 	pick := n.running(s.Prefer)
 	if len(pick) < len(n.members)-1 {
 		return nil, notNow // a majority of every group must be left
+	}
+	pick = slices.DeleteFunc(pick, func(m *member) bool { return n.hit[m] })
+	if s.Kind == LinkDown || s.Kind == OneWay || s.Kind == Delay {
+		n.hit = map[*member]bool{pick[0]: true}
 	}
 	switch s.Kind {
 	case KillCoordinator, KillWorker:

@@ -29,6 +29,10 @@ const relayRoom = 8192
 // relayTable is the routing table of what comes out of a relay.
 const relayTable = "77"
 
+// slower is the route into the device. It is narrower than the link's own, so
+// that it wins while it is there.
+const slower = prefix + "0/25"
+
 type held struct {
 	due    time.Time
 	packet []byte
@@ -86,7 +90,8 @@ func (r *relay) turn() error {
 	}
 	return r.space.ip("link set slow0 up", "rule add iif slow0 lookup "+relayTable,
 		"route add "+prefix+"0/24 dev eth0 table "+relayTable,
-		"route add "+prefix+"0/24 dev slow0 src "+r.address+" metric 1", "route del "+prefix+"0/24 dev eth0 proto kernel")
+		"route add blackhole default metric 9 table "+relayTable, // never back to the device, when the link is down
+		"route add "+slower+" dev slow0 src "+r.address)
 }
 
 // take reads what the node sends. It ends when the device is closed.
@@ -119,8 +124,7 @@ func (r *relay) give(line <-chan held) {
 
 // close turns the routes back and ends the relay.
 func (r *relay) close() error {
-	err := r.space.ip("route replace "+prefix+"0/24 dev eth0 src "+r.address, "rule del iif slow0 lookup "+relayTable,
-		"route flush table "+relayTable)
+	err := r.space.ip("route del "+slower+" dev slow0", "rule del iif slow0 lookup "+relayTable, "route flush table "+relayTable)
 	err = errors.Join(err, r.tun.Close())
 	<-r.ended
 	return err

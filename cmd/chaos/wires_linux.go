@@ -9,8 +9,11 @@ import (
 	"time"
 )
 
-// table is the name of our nft table in each namespace.
-const table = "inet ciro_chaos"
+// A fault of each kind has an nft table of its own in a node's namespace.
+const (
+	oneWayTable = "ciro_one_way"
+	lossTable   = "ciro_loss"
+)
 
 // halves parts three nodes from four by blackhole routes.
 func (n *nemesis) halves(pick []*member) (heal, error) {
@@ -83,13 +86,13 @@ func (n *nemesis) linkDown(m *member) (heal, error) {
 
 // oneWay lets a node hear nobody, while it is heard.
 func (n *nemesis) oneWay(m *member) (heal, error) {
-	if err := drop(m, "drop"); err != nil {
+	if err := drop(m, oneWayTable, "counter drop"); err != nil {
 		return nil, err
 	}
 	n.load.answers.side([]*member{m})
 	n.say("%s: %s hears nobody", OneWay, m.name)
 	return func(context.Context) error {
-		packets, err := undrop(m)
+		packets, err := undrop(m, oneWayTable)
 		n.injured.note(OneWay, packets)
 		n.say("%s hears again, %d packets did not reach it", m.name, packets)
 		return err
@@ -99,9 +102,9 @@ func (n *nemesis) oneWay(m *member) (heal, error) {
 // loss lets every node lose a share of what arrives.
 func (n *nemesis) loss(s Step) (heal, error) {
 	for i, m := range n.members {
-		if err := drop(m, fmt.Sprintf("numgen random mod 1000 < %d counter drop", s.Amount)); err != nil {
+		if err := drop(m, lossTable, fmt.Sprintf("numgen random mod 1000 < %d counter drop", s.Amount)); err != nil {
 			for _, m := range n.members[:i] {
-				_, undo := undrop(m)
+				_, undo := undrop(m, lossTable)
 				err = errors.Join(err, undo)
 			}
 			return nil, err
@@ -112,7 +115,7 @@ func (n *nemesis) loss(s Step) (heal, error) {
 		var errs []error
 		total := int64(0)
 		for _, m := range n.members {
-			packets, err := undrop(m)
+			packets, err := undrop(m, lossTable)
 			total += packets
 			errs = append(errs, err)
 		}
@@ -123,19 +126,16 @@ func (n *nemesis) loss(s Step) (heal, error) {
 }
 
 // drop makes a rule for what comes in over the link.
-func drop(m *member, rule string) error {
-	if rule == "drop" {
-		rule = "counter drop"
-	}
-	return m.space.nft("add table "+table, "add chain "+table+" in { type filter hook input priority 0; }",
-		"add rule "+table+` in iifname "eth0" `+rule)
+func drop(m *member, table, rule string) error {
+	return m.space.nft("add table inet "+table, "add chain inet "+table+" in { type filter hook input priority 0; }",
+		"add rule inet "+table+` in iifname "eth0" `+rule)
 }
 
 var counted = regexp.MustCompile(`counter packets (\d+)`)
 
 // undrop takes the rule away and says how many packets it has met.
-func undrop(m *member) (packets int64, err error) {
-	shown, err := m.space.run("", "nft", "list", "table", "inet", "ciro_chaos")
+func undrop(m *member, table string) (packets int64, err error) {
+	shown, err := m.space.run("", "nft", "list", "table", "inet", table)
 	if err != nil {
 		return 0, err
 	}
@@ -144,7 +144,7 @@ func undrop(m *member) (packets int64, err error) {
 			return 0, err
 		}
 	}
-	return packets, m.space.nft("delete table " + table)
+	return packets, m.space.nft("delete table inet " + table)
 }
 
 // delay lets what one node sends arrive later.
@@ -179,7 +179,7 @@ func probeMachine(nodes int, signalsOnly bool) (w *web, kinds []Kind, refused ma
 	kinds = append(kinds, Halves, LinkDown)
 	trial := &member{space: w.nodes[0], address: prefix + "1"}
 	for kind, try := range map[Kind]func() error{
-		OneWay: func() error { return rules(trial, "drop") },
+		OneWay: func() error { return rules(trial, "counter drop") },
 		Loss:   func() error { return rules(trial, "numgen random mod 1000 < 0 counter drop") },
 		Delay: func() error {
 			r, err := newRelay(trial.space, trial.address, 0)
@@ -199,10 +199,10 @@ func probeMachine(nodes int, signalsOnly bool) (w *web, kinds []Kind, refused ma
 }
 
 func rules(m *member, rule string) error {
-	if err := drop(m, rule); err != nil {
+	if err := drop(m, lossTable, rule); err != nil {
 		return err
 	}
-	_, err := undrop(m)
+	_, err := undrop(m, lossTable)
 	return err
 }
 

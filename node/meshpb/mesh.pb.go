@@ -79,7 +79,7 @@ func (x Group_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Group_Kind.Descriptor instead.
 func (Group_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{9, 0}
+	return file_mesh_proto_rawDescGZIP(), []int{10, 0}
 }
 
 // Genesis founds a network; SHA-256 of its encoding as sent is the network's id.
@@ -295,6 +295,8 @@ type Hello struct {
 	Now           int64                  `protobuf:"varint,8,opt,name=now,proto3" json:"now,omitempty"`          // sender's wall clock, unix milliseconds
 	Allowed       []byte                 `protobuf:"bytes,9,opt,name=allowed,proto3" json:"allowed,omitempty"`   // encoded AllowList, the newest known
 	Leaving       bool                   `protobuf:"varint,10,opt,name=leaving,proto3" json:"leaving,omitempty"` // gives up its replicas
+	Age           *DirectoryAge          `protobuf:"bytes,11,opt,name=age,proto3" json:"age,omitempty"`
+	Outdated      bool                   `protobuf:"varint,12,opt,name=outdated,proto3" json:"outdated,omitempty"` // beside refusal: the receiver's data directory is an older copy
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -399,6 +401,20 @@ func (x *Hello) GetLeaving() bool {
 	return false
 }
 
+func (x *Hello) GetAge() *DirectoryAge {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
+func (x *Hello) GetOutdated() bool {
+	if x != nil {
+		return x.Outdated
+	}
+	return false
+}
+
 // AllowList names the coordinators that may vote where the admission is list,
 // beside the founder, who signs it over its own encoding without the signature.
 type AllowList struct {
@@ -469,6 +485,67 @@ func (x *AllowList) GetSignature() []byte {
 	return nil
 }
 
+// DirectoryAge tells a data directory from an older copy of itself.
+type DirectoryAge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Root          uint64                 `protobuf:"fixed64,1,opt,name=root,proto3" json:"root,omitempty"`    // drawn when the directory was made
+	Starts        uint64                 `protobuf:"varint,2,opt,name=starts,proto3" json:"starts,omitempty"` // how often it was opened
+	Run           uint64                 `protobuf:"fixed64,3,opt,name=run,proto3" json:"run,omitempty"`      // drawn at the last of those
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DirectoryAge) Reset() {
+	*x = DirectoryAge{}
+	mi := &file_mesh_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DirectoryAge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DirectoryAge) ProtoMessage() {}
+
+func (x *DirectoryAge) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DirectoryAge.ProtoReflect.Descriptor instead.
+func (*DirectoryAge) Descriptor() ([]byte, []int) {
+	return file_mesh_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *DirectoryAge) GetRoot() uint64 {
+	if x != nil {
+		return x.Root
+	}
+	return 0
+}
+
+func (x *DirectoryAge) GetStarts() uint64 {
+	if x != nil {
+		return x.Starts
+	}
+	return 0
+}
+
+func (x *DirectoryAge) GetRun() uint64 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
 // ShardReport is what a node knows of a shard's group.
 type ShardReport struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -486,7 +563,7 @@ type ShardReport struct {
 
 func (x *ShardReport) Reset() {
 	*x = ShardReport{}
-	mi := &file_mesh_proto_msgTypes[5]
+	mi := &file_mesh_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -498,7 +575,7 @@ func (x *ShardReport) String() string {
 func (*ShardReport) ProtoMessage() {}
 
 func (x *ShardReport) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[5]
+	mi := &file_mesh_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -511,7 +588,7 @@ func (x *ShardReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardReport.ProtoReflect.Descriptor instead.
 func (*ShardReport) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{5}
+	return file_mesh_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ShardReport) GetShard() uint32 {
@@ -580,7 +657,7 @@ type ShardReports struct {
 
 func (x *ShardReports) Reset() {
 	*x = ShardReports{}
-	mi := &file_mesh_proto_msgTypes[6]
+	mi := &file_mesh_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +669,7 @@ func (x *ShardReports) String() string {
 func (*ShardReports) ProtoMessage() {}
 
 func (x *ShardReports) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[6]
+	mi := &file_mesh_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +682,7 @@ func (x *ShardReports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardReports.ProtoReflect.Descriptor instead.
 func (*ShardReports) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{6}
+	return file_mesh_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ShardReports) GetReports() []*ShardReport {
@@ -625,7 +702,7 @@ type RaftBatch struct {
 
 func (x *RaftBatch) Reset() {
 	*x = RaftBatch{}
-	mi := &file_mesh_proto_msgTypes[7]
+	mi := &file_mesh_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +714,7 @@ func (x *RaftBatch) String() string {
 func (*RaftBatch) ProtoMessage() {}
 
 func (x *RaftBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[7]
+	mi := &file_mesh_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +727,7 @@ func (x *RaftBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftBatch.ProtoReflect.Descriptor instead.
 func (*RaftBatch) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{7}
+	return file_mesh_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RaftBatch) GetMessages() []*RaftMessage {
@@ -671,7 +748,7 @@ type RaftMessage struct {
 
 func (x *RaftMessage) Reset() {
 	*x = RaftMessage{}
-	mi := &file_mesh_proto_msgTypes[8]
+	mi := &file_mesh_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +760,7 @@ func (x *RaftMessage) String() string {
 func (*RaftMessage) ProtoMessage() {}
 
 func (x *RaftMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[8]
+	mi := &file_mesh_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +773,7 @@ func (x *RaftMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftMessage.ProtoReflect.Descriptor instead.
 func (*RaftMessage) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{8}
+	return file_mesh_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RaftMessage) GetShard() uint32 {
@@ -727,7 +804,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_mesh_proto_msgTypes[9]
+	mi := &file_mesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +816,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[9]
+	mi := &file_mesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -752,7 +829,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{9}
+	return file_mesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Group) GetShard() uint32 {
@@ -803,7 +880,7 @@ type Fetch struct {
 
 func (x *Fetch) Reset() {
 	*x = Fetch{}
-	mi := &file_mesh_proto_msgTypes[10]
+	mi := &file_mesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +892,7 @@ func (x *Fetch) String() string {
 func (*Fetch) ProtoMessage() {}
 
 func (x *Fetch) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[10]
+	mi := &file_mesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +905,7 @@ func (x *Fetch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fetch.ProtoReflect.Descriptor instead.
 func (*Fetch) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{10}
+	return file_mesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Fetch) GetShard() uint32 {
@@ -863,7 +940,7 @@ type Work struct {
 
 func (x *Work) Reset() {
 	*x = Work{}
-	mi := &file_mesh_proto_msgTypes[11]
+	mi := &file_mesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +952,7 @@ func (x *Work) String() string {
 func (*Work) ProtoMessage() {}
 
 func (x *Work) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[11]
+	mi := &file_mesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +965,7 @@ func (x *Work) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Work.ProtoReflect.Descriptor instead.
 func (*Work) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{11}
+	return file_mesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Work) GetShard() uint32 {
@@ -915,7 +992,7 @@ type Offers struct {
 
 func (x *Offers) Reset() {
 	*x = Offers{}
-	mi := &file_mesh_proto_msgTypes[12]
+	mi := &file_mesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1004,7 @@ func (x *Offers) String() string {
 func (*Offers) ProtoMessage() {}
 
 func (x *Offers) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[12]
+	mi := &file_mesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1017,7 @@ func (x *Offers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offers.ProtoReflect.Descriptor instead.
 func (*Offers) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{12}
+	return file_mesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Offers) GetOffers() [][]byte {
@@ -963,7 +1040,7 @@ type Advert struct {
 
 func (x *Advert) Reset() {
 	*x = Advert{}
-	mi := &file_mesh_proto_msgTypes[13]
+	mi := &file_mesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -975,7 +1052,7 @@ func (x *Advert) String() string {
 func (*Advert) ProtoMessage() {}
 
 func (x *Advert) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[13]
+	mi := &file_mesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -988,7 +1065,7 @@ func (x *Advert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Advert.ProtoReflect.Descriptor instead.
 func (*Advert) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{13}
+	return file_mesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Advert) GetAttach() []byte {
@@ -1048,7 +1125,7 @@ type JobRequest struct {
 
 func (x *JobRequest) Reset() {
 	*x = JobRequest{}
-	mi := &file_mesh_proto_msgTypes[14]
+	mi := &file_mesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1137,7 @@ func (x *JobRequest) String() string {
 func (*JobRequest) ProtoMessage() {}
 
 func (x *JobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[14]
+	mi := &file_mesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1150,7 @@ func (x *JobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRequest.ProtoReflect.Descriptor instead.
 func (*JobRequest) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{14}
+	return file_mesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *JobRequest) GetWhat() isJobRequest_What {
@@ -1355,7 +1432,7 @@ type Recover struct {
 
 func (x *Recover) Reset() {
 	*x = Recover{}
-	mi := &file_mesh_proto_msgTypes[15]
+	mi := &file_mesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1367,7 +1444,7 @@ func (x *Recover) String() string {
 func (*Recover) ProtoMessage() {}
 
 func (x *Recover) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[15]
+	mi := &file_mesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,7 +1457,7 @@ func (x *Recover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recover.ProtoReflect.Descriptor instead.
 func (*Recover) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{15}
+	return file_mesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Recover) GetShard() uint32 {
@@ -1414,7 +1491,7 @@ type Submit struct {
 
 func (x *Submit) Reset() {
 	*x = Submit{}
-	mi := &file_mesh_proto_msgTypes[16]
+	mi := &file_mesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +1503,7 @@ func (x *Submit) String() string {
 func (*Submit) ProtoMessage() {}
 
 func (x *Submit) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[16]
+	mi := &file_mesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +1516,7 @@ func (x *Submit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Submit.ProtoReflect.Descriptor instead.
 func (*Submit) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{16}
+	return file_mesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Submit) GetOffer() []byte {
@@ -1466,7 +1543,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_mesh_proto_msgTypes[17]
+	mi := &file_mesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1478,7 +1555,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[17]
+	mi := &file_mesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1491,7 +1568,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{17}
+	return file_mesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Cancel) GetJob() []byte {
@@ -1521,7 +1598,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_mesh_proto_msgTypes[18]
+	mi := &file_mesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1533,7 +1610,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[18]
+	mi := &file_mesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1546,7 +1623,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{18}
+	return file_mesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Retry) GetJob() []byte {
@@ -1588,7 +1665,7 @@ type DeadLetters struct {
 
 func (x *DeadLetters) Reset() {
 	*x = DeadLetters{}
-	mi := &file_mesh_proto_msgTypes[19]
+	mi := &file_mesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1600,7 +1677,7 @@ func (x *DeadLetters) String() string {
 func (*DeadLetters) ProtoMessage() {}
 
 func (x *DeadLetters) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[19]
+	mi := &file_mesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1613,7 +1690,7 @@ func (x *DeadLetters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetters.ProtoReflect.Descriptor instead.
 func (*DeadLetters) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{19}
+	return file_mesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DeadLetters) GetLimit() uint32 {
@@ -1634,7 +1711,7 @@ type DryRun struct {
 
 func (x *DryRun) Reset() {
 	*x = DryRun{}
-	mi := &file_mesh_proto_msgTypes[20]
+	mi := &file_mesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +1723,7 @@ func (x *DryRun) String() string {
 func (*DryRun) ProtoMessage() {}
 
 func (x *DryRun) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[20]
+	mi := &file_mesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +1736,7 @@ func (x *DryRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRun.ProtoReflect.Descriptor instead.
 func (*DryRun) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{20}
+	return file_mesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DryRun) GetPriority() uint32 {
@@ -1679,7 +1756,7 @@ type Describe struct {
 
 func (x *Describe) Reset() {
 	*x = Describe{}
-	mi := &file_mesh_proto_msgTypes[21]
+	mi := &file_mesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +1768,7 @@ func (x *Describe) String() string {
 func (*Describe) ProtoMessage() {}
 
 func (x *Describe) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[21]
+	mi := &file_mesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +1781,7 @@ func (x *Describe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Describe.ProtoReflect.Descriptor instead.
 func (*Describe) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{21}
+	return file_mesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Describe) GetJob() []byte {
@@ -1732,7 +1809,7 @@ type Find struct {
 
 func (x *Find) Reset() {
 	*x = Find{}
-	mi := &file_mesh_proto_msgTypes[22]
+	mi := &file_mesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1744,7 +1821,7 @@ func (x *Find) String() string {
 func (*Find) ProtoMessage() {}
 
 func (x *Find) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[22]
+	mi := &file_mesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1757,7 +1834,7 @@ func (x *Find) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Find.ProtoReflect.Descriptor instead.
 func (*Find) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{22}
+	return file_mesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Find) GetPrefix() string {
@@ -1779,7 +1856,7 @@ type List struct {
 
 func (x *List) Reset() {
 	*x = List{}
-	mi := &file_mesh_proto_msgTypes[23]
+	mi := &file_mesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1791,7 +1868,7 @@ func (x *List) String() string {
 func (*List) ProtoMessage() {}
 
 func (x *List) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[23]
+	mi := &file_mesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1804,7 +1881,7 @@ func (x *List) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use List.ProtoReflect.Descriptor instead.
 func (*List) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{23}
+	return file_mesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *List) GetState() string {
@@ -1836,7 +1913,7 @@ type Workers struct {
 
 func (x *Workers) Reset() {
 	*x = Workers{}
-	mi := &file_mesh_proto_msgTypes[24]
+	mi := &file_mesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +1925,7 @@ func (x *Workers) String() string {
 func (*Workers) ProtoMessage() {}
 
 func (x *Workers) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[24]
+	mi := &file_mesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +1938,7 @@ func (x *Workers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Workers.ProtoReflect.Descriptor instead.
 func (*Workers) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{24}
+	return file_mesh_proto_rawDescGZIP(), []int{25}
 }
 
 type Watch struct {
@@ -1875,7 +1952,7 @@ type Watch struct {
 
 func (x *Watch) Reset() {
 	*x = Watch{}
-	mi := &file_mesh_proto_msgTypes[25]
+	mi := &file_mesh_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1887,7 +1964,7 @@ func (x *Watch) String() string {
 func (*Watch) ProtoMessage() {}
 
 func (x *Watch) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[25]
+	mi := &file_mesh_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1900,7 +1977,7 @@ func (x *Watch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watch.ProtoReflect.Descriptor instead.
 func (*Watch) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{25}
+	return file_mesh_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Watch) GetJob() []byte {
@@ -1938,7 +2015,7 @@ type Logs struct {
 
 func (x *Logs) Reset() {
 	*x = Logs{}
-	mi := &file_mesh_proto_msgTypes[26]
+	mi := &file_mesh_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +2027,7 @@ func (x *Logs) String() string {
 func (*Logs) ProtoMessage() {}
 
 func (x *Logs) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[26]
+	mi := &file_mesh_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,7 +2040,7 @@ func (x *Logs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Logs.ProtoReflect.Descriptor instead.
 func (*Logs) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{26}
+	return file_mesh_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Logs) GetJob() []byte {
@@ -2021,7 +2098,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_mesh_proto_msgTypes[27]
+	mi := &file_mesh_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2033,7 +2110,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[27]
+	mi := &file_mesh_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2046,7 +2123,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{27}
+	return file_mesh_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Hold) GetJob() []byte {
@@ -2088,7 +2165,7 @@ type Ledger struct {
 
 func (x *Ledger) Reset() {
 	*x = Ledger{}
-	mi := &file_mesh_proto_msgTypes[28]
+	mi := &file_mesh_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2100,7 +2177,7 @@ func (x *Ledger) String() string {
 func (*Ledger) ProtoMessage() {}
 
 func (x *Ledger) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[28]
+	mi := &file_mesh_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2113,7 +2190,7 @@ func (x *Ledger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ledger.ProtoReflect.Descriptor instead.
 func (*Ledger) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{28}
+	return file_mesh_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Ledger) GetShard() uint32 {
@@ -2140,7 +2217,7 @@ type Prove struct {
 
 func (x *Prove) Reset() {
 	*x = Prove{}
-	mi := &file_mesh_proto_msgTypes[29]
+	mi := &file_mesh_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2152,7 +2229,7 @@ func (x *Prove) String() string {
 func (*Prove) ProtoMessage() {}
 
 func (x *Prove) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[29]
+	mi := &file_mesh_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,7 +2242,7 @@ func (x *Prove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prove.ProtoReflect.Descriptor instead.
 func (*Prove) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{29}
+	return file_mesh_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Prove) GetJob() []byte {
@@ -2185,7 +2262,7 @@ type ChainStatus struct {
 
 func (x *ChainStatus) Reset() {
 	*x = ChainStatus{}
-	mi := &file_mesh_proto_msgTypes[30]
+	mi := &file_mesh_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2197,7 +2274,7 @@ func (x *ChainStatus) String() string {
 func (*ChainStatus) ProtoMessage() {}
 
 func (x *ChainStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[30]
+	mi := &file_mesh_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2210,7 +2287,7 @@ func (x *ChainStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChainStatus.ProtoReflect.Descriptor instead.
 func (*ChainStatus) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{30}
+	return file_mesh_proto_rawDescGZIP(), []int{31}
 }
 
 // Entries asks for a shard's newest ledger entries before a number (0: all).
@@ -2225,7 +2302,7 @@ type Entries struct {
 
 func (x *Entries) Reset() {
 	*x = Entries{}
-	mi := &file_mesh_proto_msgTypes[31]
+	mi := &file_mesh_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2314,7 @@ func (x *Entries) String() string {
 func (*Entries) ProtoMessage() {}
 
 func (x *Entries) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[31]
+	mi := &file_mesh_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +2327,7 @@ func (x *Entries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entries.ProtoReflect.Descriptor instead.
 func (*Entries) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{31}
+	return file_mesh_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Entries) GetShard() uint32 {
@@ -2295,7 +2372,7 @@ type JobReply struct {
 
 func (x *JobReply) Reset() {
 	*x = JobReply{}
-	mi := &file_mesh_proto_msgTypes[32]
+	mi := &file_mesh_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2307,7 +2384,7 @@ func (x *JobReply) String() string {
 func (*JobReply) ProtoMessage() {}
 
 func (x *JobReply) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[32]
+	mi := &file_mesh_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2320,7 +2397,7 @@ func (x *JobReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobReply.ProtoReflect.Descriptor instead.
 func (*JobReply) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{32}
+	return file_mesh_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *JobReply) GetCode() string {
@@ -2425,7 +2502,7 @@ type Acceptance struct {
 
 func (x *Acceptance) Reset() {
 	*x = Acceptance{}
-	mi := &file_mesh_proto_msgTypes[33]
+	mi := &file_mesh_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2437,7 +2514,7 @@ func (x *Acceptance) String() string {
 func (*Acceptance) ProtoMessage() {}
 
 func (x *Acceptance) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[33]
+	mi := &file_mesh_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2450,7 +2527,7 @@ func (x *Acceptance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acceptance.ProtoReflect.Descriptor instead.
 func (*Acceptance) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{33}
+	return file_mesh_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Acceptance) GetJob() []byte {
@@ -2522,7 +2599,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_mesh_proto_msgTypes[34]
+	mi := &file_mesh_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2534,7 +2611,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[34]
+	mi := &file_mesh_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2547,7 +2624,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{34}
+	return file_mesh_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Event) GetEvent() []byte {
@@ -2591,7 +2668,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_mesh_proto_msgTypes[35]
+	mi := &file_mesh_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2603,7 +2680,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_proto_msgTypes[35]
+	mi := &file_mesh_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2616,7 +2693,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_mesh_proto_rawDescGZIP(), []int{35}
+	return file_mesh_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Chunk) GetOffset() int64 {
@@ -2673,7 +2750,7 @@ const file_mesh_proto_rawDesc = "" +
 	"\x05proof\x18\x01 \x01(\fR\x05proof\"B\n" +
 	"\fGenesisReply\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x18\n" +
-	"\arefusal\x18\x02 \x01(\tR\arefusal\"\x8e\x02\n" +
+	"\arefusal\x18\x02 \x01(\tR\arefusal\"\xd8\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\fR\anetwork\x12\x14\n" +
 	"\x05proof\x18\x02 \x01(\fR\x05proof\x12\x12\n" +
@@ -2685,12 +2762,18 @@ const file_mesh_proto_rawDesc = "" +
 	"\x03now\x18\b \x01(\x03R\x03now\x12\x18\n" +
 	"\aallowed\x18\t \x01(\fR\aallowed\x12\x18\n" +
 	"\aleaving\x18\n" +
-	" \x01(\bR\aleaving\"u\n" +
+	" \x01(\bR\aleaving\x12,\n" +
+	"\x03age\x18\v \x01(\v2\x1a.ciro.mesh.v1.DirectoryAgeR\x03age\x12\x1a\n" +
+	"\boutdated\x18\f \x01(\bR\boutdated\"u\n" +
 	"\tAllowList\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\fR\anetwork\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x14\n" +
 	"\x05peers\x18\x03 \x03(\tR\x05peers\x12\x1c\n" +
-	"\tsignature\x18\x04 \x01(\fR\tsignature\"\xc3\x01\n" +
+	"\tsignature\x18\x04 \x01(\fR\tsignature\"L\n" +
+	"\fDirectoryAge\x12\x12\n" +
+	"\x04root\x18\x01 \x01(\x06R\x04root\x12\x16\n" +
+	"\x06starts\x18\x02 \x01(\x04R\x06starts\x12\x10\n" +
+	"\x03run\x18\x03 \x01(\x06R\x03run\"\xc3\x01\n" +
 	"\vShardReport\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x16\n" +
@@ -2863,7 +2946,7 @@ func file_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_mesh_proto_goTypes = []any{
 	(Group_Kind)(0),        // 0: ciro.mesh.v1.Group.Kind
 	(*Genesis)(nil),        // 1: ciro.mesh.v1.Genesis
@@ -2871,68 +2954,70 @@ var file_mesh_proto_goTypes = []any{
 	(*GenesisReply)(nil),   // 3: ciro.mesh.v1.GenesisReply
 	(*Hello)(nil),          // 4: ciro.mesh.v1.Hello
 	(*AllowList)(nil),      // 5: ciro.mesh.v1.AllowList
-	(*ShardReport)(nil),    // 6: ciro.mesh.v1.ShardReport
-	(*ShardReports)(nil),   // 7: ciro.mesh.v1.ShardReports
-	(*RaftBatch)(nil),      // 8: ciro.mesh.v1.RaftBatch
-	(*RaftMessage)(nil),    // 9: ciro.mesh.v1.RaftMessage
-	(*Group)(nil),          // 10: ciro.mesh.v1.Group
-	(*Fetch)(nil),          // 11: ciro.mesh.v1.Fetch
-	(*Work)(nil),           // 12: ciro.mesh.v1.Work
-	(*Offers)(nil),         // 13: ciro.mesh.v1.Offers
-	(*Advert)(nil),         // 14: ciro.mesh.v1.Advert
-	(*JobRequest)(nil),     // 15: ciro.mesh.v1.JobRequest
-	(*Recover)(nil),        // 16: ciro.mesh.v1.Recover
-	(*Submit)(nil),         // 17: ciro.mesh.v1.Submit
-	(*Cancel)(nil),         // 18: ciro.mesh.v1.Cancel
-	(*Retry)(nil),          // 19: ciro.mesh.v1.Retry
-	(*DeadLetters)(nil),    // 20: ciro.mesh.v1.DeadLetters
-	(*DryRun)(nil),         // 21: ciro.mesh.v1.DryRun
-	(*Describe)(nil),       // 22: ciro.mesh.v1.Describe
-	(*Find)(nil),           // 23: ciro.mesh.v1.Find
-	(*List)(nil),           // 24: ciro.mesh.v1.List
-	(*Workers)(nil),        // 25: ciro.mesh.v1.Workers
-	(*Watch)(nil),          // 26: ciro.mesh.v1.Watch
-	(*Logs)(nil),           // 27: ciro.mesh.v1.Logs
-	(*Hold)(nil),           // 28: ciro.mesh.v1.Hold
-	(*Ledger)(nil),         // 29: ciro.mesh.v1.Ledger
-	(*Prove)(nil),          // 30: ciro.mesh.v1.Prove
-	(*ChainStatus)(nil),    // 31: ciro.mesh.v1.ChainStatus
-	(*Entries)(nil),        // 32: ciro.mesh.v1.Entries
-	(*JobReply)(nil),       // 33: ciro.mesh.v1.JobReply
-	(*Acceptance)(nil),     // 34: ciro.mesh.v1.Acceptance
-	(*Event)(nil),          // 35: ciro.mesh.v1.Event
-	(*Chunk)(nil),          // 36: ciro.mesh.v1.Chunk
+	(*DirectoryAge)(nil),   // 6: ciro.mesh.v1.DirectoryAge
+	(*ShardReport)(nil),    // 7: ciro.mesh.v1.ShardReport
+	(*ShardReports)(nil),   // 8: ciro.mesh.v1.ShardReports
+	(*RaftBatch)(nil),      // 9: ciro.mesh.v1.RaftBatch
+	(*RaftMessage)(nil),    // 10: ciro.mesh.v1.RaftMessage
+	(*Group)(nil),          // 11: ciro.mesh.v1.Group
+	(*Fetch)(nil),          // 12: ciro.mesh.v1.Fetch
+	(*Work)(nil),           // 13: ciro.mesh.v1.Work
+	(*Offers)(nil),         // 14: ciro.mesh.v1.Offers
+	(*Advert)(nil),         // 15: ciro.mesh.v1.Advert
+	(*JobRequest)(nil),     // 16: ciro.mesh.v1.JobRequest
+	(*Recover)(nil),        // 17: ciro.mesh.v1.Recover
+	(*Submit)(nil),         // 18: ciro.mesh.v1.Submit
+	(*Cancel)(nil),         // 19: ciro.mesh.v1.Cancel
+	(*Retry)(nil),          // 20: ciro.mesh.v1.Retry
+	(*DeadLetters)(nil),    // 21: ciro.mesh.v1.DeadLetters
+	(*DryRun)(nil),         // 22: ciro.mesh.v1.DryRun
+	(*Describe)(nil),       // 23: ciro.mesh.v1.Describe
+	(*Find)(nil),           // 24: ciro.mesh.v1.Find
+	(*List)(nil),           // 25: ciro.mesh.v1.List
+	(*Workers)(nil),        // 26: ciro.mesh.v1.Workers
+	(*Watch)(nil),          // 27: ciro.mesh.v1.Watch
+	(*Logs)(nil),           // 28: ciro.mesh.v1.Logs
+	(*Hold)(nil),           // 29: ciro.mesh.v1.Hold
+	(*Ledger)(nil),         // 30: ciro.mesh.v1.Ledger
+	(*Prove)(nil),          // 31: ciro.mesh.v1.Prove
+	(*ChainStatus)(nil),    // 32: ciro.mesh.v1.ChainStatus
+	(*Entries)(nil),        // 33: ciro.mesh.v1.Entries
+	(*JobReply)(nil),       // 34: ciro.mesh.v1.JobReply
+	(*Acceptance)(nil),     // 35: ciro.mesh.v1.Acceptance
+	(*Event)(nil),          // 36: ciro.mesh.v1.Event
+	(*Chunk)(nil),          // 37: ciro.mesh.v1.Chunk
 }
 var file_mesh_proto_depIdxs = []int32{
-	6,  // 0: ciro.mesh.v1.Hello.shards:type_name -> ciro.mesh.v1.ShardReport
-	6,  // 1: ciro.mesh.v1.ShardReports.reports:type_name -> ciro.mesh.v1.ShardReport
-	9,  // 2: ciro.mesh.v1.RaftBatch.messages:type_name -> ciro.mesh.v1.RaftMessage
-	0,  // 3: ciro.mesh.v1.Group.kind:type_name -> ciro.mesh.v1.Group.Kind
-	17, // 4: ciro.mesh.v1.JobRequest.submit:type_name -> ciro.mesh.v1.Submit
-	18, // 5: ciro.mesh.v1.JobRequest.cancel:type_name -> ciro.mesh.v1.Cancel
-	22, // 6: ciro.mesh.v1.JobRequest.describe:type_name -> ciro.mesh.v1.Describe
-	24, // 7: ciro.mesh.v1.JobRequest.list:type_name -> ciro.mesh.v1.List
-	26, // 8: ciro.mesh.v1.JobRequest.watch:type_name -> ciro.mesh.v1.Watch
-	27, // 9: ciro.mesh.v1.JobRequest.logs:type_name -> ciro.mesh.v1.Logs
-	28, // 10: ciro.mesh.v1.JobRequest.hold:type_name -> ciro.mesh.v1.Hold
-	25, // 11: ciro.mesh.v1.JobRequest.workers:type_name -> ciro.mesh.v1.Workers
-	23, // 12: ciro.mesh.v1.JobRequest.find:type_name -> ciro.mesh.v1.Find
-	19, // 13: ciro.mesh.v1.JobRequest.retry:type_name -> ciro.mesh.v1.Retry
-	20, // 14: ciro.mesh.v1.JobRequest.dead_letters:type_name -> ciro.mesh.v1.DeadLetters
-	21, // 15: ciro.mesh.v1.JobRequest.dry_run:type_name -> ciro.mesh.v1.DryRun
-	29, // 16: ciro.mesh.v1.JobRequest.ledger:type_name -> ciro.mesh.v1.Ledger
-	30, // 17: ciro.mesh.v1.JobRequest.prove:type_name -> ciro.mesh.v1.Prove
-	31, // 18: ciro.mesh.v1.JobRequest.chain_status:type_name -> ciro.mesh.v1.ChainStatus
-	32, // 19: ciro.mesh.v1.JobRequest.entries:type_name -> ciro.mesh.v1.Entries
-	16, // 20: ciro.mesh.v1.JobRequest.recover:type_name -> ciro.mesh.v1.Recover
-	34, // 21: ciro.mesh.v1.JobReply.acceptance:type_name -> ciro.mesh.v1.Acceptance
-	35, // 22: ciro.mesh.v1.JobReply.events:type_name -> ciro.mesh.v1.Event
-	36, // 23: ciro.mesh.v1.JobReply.chunk:type_name -> ciro.mesh.v1.Chunk
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	7,  // 0: ciro.mesh.v1.Hello.shards:type_name -> ciro.mesh.v1.ShardReport
+	6,  // 1: ciro.mesh.v1.Hello.age:type_name -> ciro.mesh.v1.DirectoryAge
+	7,  // 2: ciro.mesh.v1.ShardReports.reports:type_name -> ciro.mesh.v1.ShardReport
+	10, // 3: ciro.mesh.v1.RaftBatch.messages:type_name -> ciro.mesh.v1.RaftMessage
+	0,  // 4: ciro.mesh.v1.Group.kind:type_name -> ciro.mesh.v1.Group.Kind
+	18, // 5: ciro.mesh.v1.JobRequest.submit:type_name -> ciro.mesh.v1.Submit
+	19, // 6: ciro.mesh.v1.JobRequest.cancel:type_name -> ciro.mesh.v1.Cancel
+	23, // 7: ciro.mesh.v1.JobRequest.describe:type_name -> ciro.mesh.v1.Describe
+	25, // 8: ciro.mesh.v1.JobRequest.list:type_name -> ciro.mesh.v1.List
+	27, // 9: ciro.mesh.v1.JobRequest.watch:type_name -> ciro.mesh.v1.Watch
+	28, // 10: ciro.mesh.v1.JobRequest.logs:type_name -> ciro.mesh.v1.Logs
+	29, // 11: ciro.mesh.v1.JobRequest.hold:type_name -> ciro.mesh.v1.Hold
+	26, // 12: ciro.mesh.v1.JobRequest.workers:type_name -> ciro.mesh.v1.Workers
+	24, // 13: ciro.mesh.v1.JobRequest.find:type_name -> ciro.mesh.v1.Find
+	20, // 14: ciro.mesh.v1.JobRequest.retry:type_name -> ciro.mesh.v1.Retry
+	21, // 15: ciro.mesh.v1.JobRequest.dead_letters:type_name -> ciro.mesh.v1.DeadLetters
+	22, // 16: ciro.mesh.v1.JobRequest.dry_run:type_name -> ciro.mesh.v1.DryRun
+	30, // 17: ciro.mesh.v1.JobRequest.ledger:type_name -> ciro.mesh.v1.Ledger
+	31, // 18: ciro.mesh.v1.JobRequest.prove:type_name -> ciro.mesh.v1.Prove
+	32, // 19: ciro.mesh.v1.JobRequest.chain_status:type_name -> ciro.mesh.v1.ChainStatus
+	33, // 20: ciro.mesh.v1.JobRequest.entries:type_name -> ciro.mesh.v1.Entries
+	17, // 21: ciro.mesh.v1.JobRequest.recover:type_name -> ciro.mesh.v1.Recover
+	35, // 22: ciro.mesh.v1.JobReply.acceptance:type_name -> ciro.mesh.v1.Acceptance
+	36, // 23: ciro.mesh.v1.JobReply.events:type_name -> ciro.mesh.v1.Event
+	37, // 24: ciro.mesh.v1.JobReply.chunk:type_name -> ciro.mesh.v1.Chunk
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_mesh_proto_init() }
@@ -2940,7 +3025,7 @@ func file_mesh_proto_init() {
 	if File_mesh_proto != nil {
 		return
 	}
-	file_mesh_proto_msgTypes[14].OneofWrappers = []any{
+	file_mesh_proto_msgTypes[15].OneofWrappers = []any{
 		(*JobRequest_Submit)(nil),
 		(*JobRequest_Cancel)(nil),
 		(*JobRequest_Describe)(nil),
@@ -2965,7 +3050,7 @@ func file_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mesh_proto_rawDesc), len(file_mesh_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   36,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

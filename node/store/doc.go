@@ -3,6 +3,7 @@
 //
 // # The data directory
 //
+//	STARTS         how often the directory was opened
 //	VERSION        format of the directory; a newer one is refused by name
 //	lock           held while a ciro uses the directory; contains its pid
 //	state/         pebble: Raft, genesis, reports, offers, peers (this package)
@@ -47,6 +48,9 @@
 //	c/j/<job><be64>              that the batch has records of the job
 //	c/l/…                        the ledger's entries (package chain/ledger)
 //	g/raw  g/secret  p/list      genesis, join secret, peers of the last run
+//	g/root  g/starts             made at the first start; how often it was opened
+//	s/<peer id>                  root, starts and run of another node's directory
+//	g/condemned                  why it must not be used any more
 //
 // # Raft logs
 //
@@ -65,7 +69,17 @@
 //
 // Every value carries a CRC-32C over key and value. A value that does not match
 // is a [*DamageError] that names the key and says what to do, and so is a gap in a
-// log; a torn end of the write-ahead log, as a crash leaves it, is no damage:
-// what was not synced was never promised. When the disk fails under a running
-// database, pebble cannot go on and the process ends with the cause logged.
+// log. A torn end of the write-ahead log, as a crash leaves it, is no damage:
+// what was not synced was never promised.
+//
+// A directory that has forgotten is an [*OutdatedError]. The number of starts is
+// kept twice, in the state and in the file STARTS, and counting is the first
+// write of every start: a state whose newest files were deleted, or that was
+// restored alone from an older copy, is behind the file. When all of the
+// directory is an older copy, only others can tell; the node that is told calls
+// [Store.Condemn], and no later start gets past that.
+//
+// When the disk fails or is full under a running database, pebble cannot go on
+// and the process ends with the cause logged; what had been acknowledged is
+// there on the next start.
 package store

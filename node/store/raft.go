@@ -264,6 +264,9 @@ func (s *Store) LoadReplicas() ([]ReplicaData, error) {
 	kept := out[:0]
 	for _, d := range out {
 		if d.Replica == 0 {
+			if d.HardState != nil || d.Snapshot != nil || d.Entries != nil {
+				return nil, fmt.Errorf("load the replicas: %w", s.damage(shardKey(d.Shard, "id"), "it is missing, but its log is here"))
+			}
 			continue // an invitation or a tombstone
 		}
 		if err := s.checkMeets(d); err != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	ds "github.com/ipfs/go-datastore"
 	pebbleds "github.com/ipfs/go-ds-pebble"
 )
@@ -33,13 +34,16 @@ const (
 type Options struct {
 	Log *slog.Logger     // of the databases; nil discards
 	Now func() time.Time // the clock that idempotency keys expire by; nil is time.Now
+	FS  vfs.FS           // below both databases, to make a disk that fails; nil is the machine's
 }
 
 // Store is an open data directory. Make one with Open, end it with Close.
 type Store struct {
 	dir   string
+	age   Age
 	log   *slog.Logger
 	now   func() time.Time
+	fs    vfs.FS
 	lock  *os.File
 	db    *pebble.DB
 	blobs *pebbleds.Datastore
@@ -66,12 +70,15 @@ func (e *DamageError) Error() string {
 // Open takes a data directory, and makes one if there is none. It fails when
 // another process has it, when a newer ciro wrote it, and when it is damaged.
 func Open(dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, log: o.Log, now: o.Now, last: make(map[uint32]uint64)}
+	s := &Store{dir: dir, log: o.Log, now: o.Now, fs: o.FS, last: make(map[uint32]uint64)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if s.fs == nil {
+		s.fs = vfs.Default
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
@@ -95,12 +102,15 @@ func (s *Store) open() error {
 			return fmt.Errorf("make %s: %w", s.Dir(name), err)
 		}
 	}
-	db, err := pebble.Open(s.Dir("state"), databaseOptions(s.log.With("database", "state"), stateCache))
+	db, err := pebble.Open(s.Dir("state"), s.databaseOptions("state", stateCache))
 	if err != nil {
 		return fmt.Errorf("open the state in %s: %w; if the directory is damaged, move it away and join again with a fresh one", s.Dir("state"), err)
 	}
 	s.db = db
-	blobs, err := pebbleds.NewDatastore(s.Dir("blobs"), pebbleds.WithPebbleOpts(databaseOptions(s.log.With("database", "blobs"), blobCache)))
+	if err := s.grow(); err != nil {
+		return err
+	}
+	blobs, err := pebbleds.NewDatastore(s.Dir("blobs"), pebbleds.WithPebbleOpts(s.databaseOptions("blobs", blobCache)))
 	if err != nil {
 		return fmt.Errorf("open the content in %s: %w; it may be moved away, the node fetches again what it needs", s.Dir("blobs"), err)
 	}
@@ -108,10 +118,11 @@ func (s *Store) open() error {
 	return s.sweepOffers()
 }
 
-func databaseOptions(log *slog.Logger, cache int64) *pebble.Options {
+func (s *Store) databaseOptions(name string, cache int64) *pebble.Options {
 	return &pebble.Options{
+		FS:        s.fs,
 		CacheSize: cache, MemTableSize: memTable, MaxOpenFiles: openFiles,
-		FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{log},
+		FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{s.log.With("database", name)},
 	}
 }
 

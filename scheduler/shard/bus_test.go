@@ -2,6 +2,7 @@ package shard_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -32,6 +33,7 @@ type box struct {
 	tomb        uint64
 	down        bool
 	disk        disk
+	copied      disk // an older copy of it
 }
 
 // disk holds what Persist actions wrote.
@@ -86,6 +88,12 @@ func (d *disk) chunk(index uint64, n uint32) []byte {
 		return list[n]
 	}
 	return nil
+}
+
+func (d *disk) clone() disk {
+	c := *d
+	c.entries = maps.Clone(d.entries)
+	return c
 }
 
 // fill gives the stored parts to a configuration.
@@ -214,6 +222,9 @@ func (b *bus) perform(x *box, a shard.Action) {
 		if y := b.boxes[a.From]; !y.down && !b.cut[x.peer+" "+a.From] {
 			b.post(a.From, x.peer, shard.Fetched{Index: a.Index, N: a.N, Data: y.disk.chunk(a.Index, a.N)})
 		}
+	case shard.Outdated:
+		b.printf("%s stops: it has the log up to %d and acknowledged %d", x.peer, a.Last, a.Known)
+		x.down, x.rep = true, nil
 	case shard.Removed:
 		b.printf("%s is removed", x.peer)
 		x.tomb, x.rep, x.disk = max(x.tomb, x.id), nil, disk{}

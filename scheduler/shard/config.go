@@ -154,6 +154,8 @@ func New(cfg Config, now Now) (*Replica, error) {
 	r.rn = rn
 	if len(r.conf.Voters) == 1 && r.conf.Voters[0] == cfg.ID {
 		r.campaign = true // nobody else could: do not wait for the timeout
+	} else if len(r.conf.Voters) > 0 {
+		r.warnUntil = now.Mono + r.p.electionTimeout()
 	}
 	return r, nil
 }

@@ -114,6 +114,16 @@
 // unless the log grows too long or the group has changed: then the follower is
 // sent the new manifest and begins again.
 //
+// # An older copy of a disk
+//
+// A leader's heartbeat names what a replica has acknowledged to it. A replica
+// that does not have it stops for good and says [Outdated]: its disk was restored
+// from an older copy, and its vote could undo what was committed. So that the
+// leader is heard first, a replica that was restored from disk grants no vote for
+// one election timeout, or until a leader has spoken. When the leader has changed
+// since, nobody in the group knows any more what was acknowledged; then only the
+// owner can tell, by its count of starts.
+//
 // # Reads
 //
 // Read is answered after a ReadIndex round trip (ReadOnlySafe) once the state

@@ -30,11 +30,11 @@ type Replica struct {
 	nextTick time.Duration
 	shardNow int64 // shard time as this replica would propose it
 	campaign bool
-	skewed   bool     // its clock: it does not campaign
-	lead     *leading // nil while another leads
-	led      Led      // as last told
-	gone     bool
-	out      []Action
+	caution
+	lead *leading // nil while another leads
+	led  Led      // as last told
+	gone bool
+	out  []Action
 }
 
 // State returns the applied state. Only the owner may look, only between Steps,
@@ -193,6 +193,9 @@ func (r *Replica) received(ev Received) {
 	}
 	if m.GetType() == raftpb.MsgSnap {
 		r.offered(ev.From, m)
+		return
+	}
+	if r.forgot(m) || r.early(m) {
 		return
 	}
 	r.try(r.rn.Step(m))

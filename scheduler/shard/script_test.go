@@ -151,7 +151,7 @@ func (b *bus) command(f []string) {
 		b.faults(f[0], args)
 	case "recover":
 		b.recover(b.boxes[args[0]], strings.Split(option(args, "lost", ""), ","))
-	case "crash", "restart", "wipe", "handover":
+	case "crash", "restart", "wipe", "handover", "copy", "restore":
 		b.power(f[0], b.boxes[args[0]])
 	case "anchor":
 		b.anchor(args)
@@ -182,6 +182,10 @@ func (b *bus) power(verb string, x *box) {
 		x.down, x.rep = true, nil
 	case "wipe":
 		x.down, x.rep, x.disk, x.incarnation, x.id = false, nil, disk{}, 0, 0
+	case "copy":
+		x.copied = x.disk.clone()
+	case "restore":
+		x.disk = x.copied.clone()
 	case "restart":
 		x.down = false
 		b.start(x)

@@ -43,7 +43,7 @@ func (r *Replica) Attached(peer string) bool {
 type Health struct {
 	Voters    int
 	Wanted    int  // voters that the known coordinators allow; 0 unless this replica leads
-	Live      int  // voters heard lately
+	Live      int  // voters not given up yet
 	Mine      bool // this replica leads and is ready
 	Leader    string
 	Applied   uint64
@@ -72,4 +72,19 @@ func (r *Replica) Health() Health {
 		}
 	}
 	return h
+}
+
+// Heard counts the voters that this leader has heard within two election
+// timeouts, itself included: those that make a majority now. 0 unless it leads.
+func (r *Replica) Heard() (n int) {
+	if r.lead == nil || !r.lead.ready {
+		return 0
+	}
+	for _, id := range r.conf.GetVoters() {
+		at, heard := r.lead.alive[id]
+		if id == r.cfg.ID || heard && !r.lead.lost[id] && r.now.Mono-at <= 2*r.p.electionTimeout() {
+			n++
+		}
+	}
+	return n
 }

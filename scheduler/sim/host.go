@@ -300,6 +300,8 @@ func (h *host) act(a shard.Action) {
 		h.anchor()
 	case shard.Broken:
 		w.violate("broken", "%s shard %d: replica %d stopped: %s", h.n.name, h.shard, h.rep.ID(), a.Why)
+	case shard.Outdated:
+		w.violate("outdated", "%s shard %d: replica %d has entries up to %d and had acknowledged %d", h.n.name, h.shard, h.rep.ID(), a.Last, a.Known)
 	case shard.Removed:
 		w.printf("%s shard %d: replica %d is removed", h.n.name, h.shard, h.rep.ID())
 		h.n.close(h.shard, h.rep.ID())
