@@ -37,6 +37,8 @@ endurance: ## take a million jobs through one shard, with compaction and retenti
 fuzz: ## run every fuzz target for FUZZTIME
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
 	  echo "$$p $$f"; go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) || exit 1; done; done
+cover: ## statement coverage of tests and demonstration together, with the bounds that it must keep
+	.ci/cover
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 demo: build ## five processes, one is killed halfway; FAULT=worker or coordinator
@@ -53,6 +55,6 @@ generate-check: ## compare the generated code with what is committed, if protoc 
 	  (cd node/meshpb && PATH="$$d:$$PATH" protoc --go_out=$$d --go_opt=paths=source_relative mesh.proto) && \
 	  diff <(grep -v '^// ' $$d/mesh.pb.go) <(grep -v '^// ' node/meshpb/mesh.pb.go) && rm -rf $$d; \
 	else echo 'protoc is not installed: generated code is not compared'; fi
-.PHONY: help build test check race sim fuzz bench demo chaos generate generate-check
+.PHONY: help build test check race sim sim-scale endurance fuzz cover bench demo chaos generate generate-check
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
