@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -86,7 +87,8 @@ func simChild(ctx *cli.Context, extra []string, heard func(*simTotal)) error {
 	}
 	cmd := exec.CommandContext(ctx.Context, self, append(args, extra...)...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1") // one goroutine works; its collector may take turns with it
-	cmd.Stderr = ctx.App.ErrWriter
+	var said bytes.Buffer                          // children share no writer
+	cmd.Stderr = &said
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		return fmt.Errorf("simulation: %w", err)
@@ -103,7 +105,10 @@ func simChild(ctx *cli.Context, extra []string, heard func(*simTotal)) error {
 		}
 		heard(t)
 	}
-	return errors.Join(lines.Err(), cmd.Wait())
+	if err := errors.Join(lines.Err(), cmd.Wait()); err != nil {
+		return fmt.Errorf("simulation: %w: %s", err, bytes.TrimSpace(said.Bytes()))
+	}
+	return nil
 }
 
 // simCampaign plays many seeds, a part of them in each of several processes.
