@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/ciro-network/ciro/node/meshpb"
+	"github.com/ciro-network/ciro/scheduler/placement"
 )
 
 // maxNodes bounds the table of nodes that said hello.
@@ -133,23 +134,24 @@ func (d *directory) coordinators() []string {
 
 // learn takes a report about a shard; sure ones come from the leader itself or
 // from a replica of this node. It says whether the leader that this node
-// believes in has changed.
-func (d *directory) learn(r *meshpb.ShardReport, sure bool) bool {
+// believes in has changed, and whether a leader is heard of after a silence.
+func (d *directory) learn(r *meshpb.ShardReport, sure bool) (changed, back bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if int(r.Shard) >= len(d.shards) {
-		return false
+		return false, false
 	}
 	old := &d.shards[r.Shard]
 	if r.Term < old.Term || r.Term == old.Term && (r.Leader == "" || !sure && old.Leader != "") {
-		return false
+		return false, false
 	}
-	changed := r.Leader != old.Leader || r.Term != old.Term
+	changed = r.Leader != old.Leader || r.Term != old.Term
+	back = r.Leader != "" && time.Since(old.at) > 2*placement.RefreshEvery(uint32(len(d.shards)))
 	if r.Wanted == 0 && r.Leader == old.Leader {
 		r.Wanted, r.Live, r.Jobs = old.Wanted, old.Live, old.Jobs
 	}
 	old.ShardReport, old.at = r, time.Now()
-	return changed
+	return changed, back
 }
 
 // shard returns what is known of one shard.

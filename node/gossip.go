@@ -194,6 +194,17 @@ func (g *gossip) accepted(id job.ID) {
 	g.unsaid[shard] = slices.DeleteFunc(g.unsaid[shard], func(a announced) bool { return a.id == id })
 }
 
+// sayAgain lets a shard's unaccepted offers be said soon, however long their
+// pauses had become: gossip does not replay what was lost.
+func (g *gossip) sayAgain(shard uint32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	for i := range g.unsaid[shard] {
+		g.unsaid[shard][i].next, g.unsaid[shard][i].pause = now, time.Second
+	}
+}
+
 // dueOffers takes the offers whose time has come, by shard, in batches.
 func (g *gossip) dueOffers(now time.Time) map[uint32][]*meshpb.Offers {
 	g.mu.Lock()

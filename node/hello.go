@@ -130,10 +130,15 @@ func (n *Node) onHello(_ context.Context, from peer.ID, req []byte, reply func([
 }
 
 // learn takes a report about a shard into the directory and tells the worker
-// who leads.
+// who leads. A leader that is new, or that is heard of again after a silence, has
+// not heard what was offered meanwhile.
 func (n *Node) learn(r *meshpb.ShardReport, sure bool) {
-	if n.dir.learn(r, sure) {
+	changed, back := n.dir.learn(r, sure)
+	if changed {
 		n.tellWorker(r)
+	}
+	if r.Leader != "" && (changed || back) {
+		n.gossip.sayAgain(r.Shard)
 	}
 }
 
