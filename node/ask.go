@@ -23,6 +23,7 @@ func (a *adapter) leader(ctx context.Context, on uint32, req *meshpb.JobRequest,
 	until := time.Now().Add(answerTimeout)
 	last := "no coordinator is known"
 	hint := ""
+	silent := map[string]bool{}
 	for {
 		whom := a.n.dir.whom(on, a.n.self)
 		if hint != "" {
@@ -34,7 +35,7 @@ func (a *adapter) leader(ctx context.Context, on uint32, req *meshpb.JobRequest,
 			if again == nil {
 				return err
 			}
-			last = again.Message
+			last, silent[p] = again.Message, err != nil
 			if again.Leader != "" && again.Leader != p {
 				hint = again.Leader
 				break
@@ -47,7 +48,7 @@ func (a *adapter) leader(ctx context.Context, on uint32, req *meshpb.JobRequest,
 			return ctx.Err()
 		}
 		if time.Now().After(until) {
-			return a.unavailable(on, last)
+			return a.unavailable(on, last, silent)
 		}
 		pause(ctx, 50*time.Millisecond)
 	}
@@ -125,20 +126,31 @@ func refuse(r *meshpb.JobReply) *api.Refusal {
 }
 
 // unavailable says that a shard has no reachable leader, with what is known.
-func (a *adapter) unavailable(on uint32, last string) *api.Refusal {
+// silent are the nodes that did not answer: a connection outlives a lost network
+// by half a minute.
+func (a *adapter) unavailable(on uint32, last string, silent map[string]bool) *api.Refusal {
 	k := a.n.dir.shard(on)
 	voters := make([]string, 0, len(k.Voters))
 	connected := a.n.dir.members(true)
 	for _, v := range k.Voters {
-		state := "unreachable"
-		if p, err := peer.Decode(v); err == nil && (v == a.n.self || connected[p].connected) {
-			state = "reachable"
+		state := "not connected"
+		p, err := peer.Decode(v)
+		switch {
+		case v == a.n.self:
+			state = "this node"
+		case silent[v]:
+			state = "does not answer"
+		case err == nil && connected[p].connected:
+			state = "connected"
 		}
 		voters = append(voters, short(v)+" "+state)
 	}
 	ago := "never heard of"
 	if !k.at.IsZero() {
 		ago = "last heard of " + time.Since(k.at).Round(100*time.Millisecond).String() + " ago"
+		if k.Leader != "" {
+			ago = short(k.Leader) + " " + ago
+		}
 	}
 	r := api.Refuse(api.CodeUnavailable, "the outcome is unknown: repeat the same request, it is idempotent",
 		"shard %d has no reachable coordinator (%s); leader %s, voters [%s]; %s", on, last, ago, strings.Join(voters, ", "), "a majority must be reachable")
@@ -150,21 +162,32 @@ func (a *adapter) unavailable(on uint32, last string) *api.Refusal {
 }
 
 // everyLeader asks the leaders of all shards in parallel and returns the shards
-// for which none answered. each is called from one goroutine at a time.
+// for which none answered. each is called from one goroutine at a time; it may
+// see a leader's reply twice.
 func (a *adapter) everyLeader(ctx context.Context, req *meshpb.JobRequest, each func(*meshpb.JobReply) error) []int {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	answered := map[uint32]bool{}
 	var mu sync.Mutex
-	for range 2 { // once more for shards whose leader was stale
-		leaders := map[string]bool{}
+	for first := true; ; first = false {
+		leaders, strange := map[string]bool{}, false
 		for _, k := range a.n.dir.all() {
-			if k.Leader != "" && !answered[k.Shard] {
-				leaders[k.Leader] = true
+			if k.at.IsZero() {
+				strange = true // this node has just begun and waits for a neighbour's word
+			}
+			if k.Leader == "" || answered[k.Shard] {
+				continue
+			}
+			leaders[k.Leader] = true
+			for _, v := range k.Voters { // once more for shards whose leader has moved
+				leaders[v] = leaders[v] || !first
 			}
 		}
 		var wg sync.WaitGroup
-		for p := range leaders {
+		for p, ask := range leaders {
+			if !ask {
+				continue
+			}
 			wg.Go(func() {
 				r, err := a.n.links.one(ctx, p, req)
 				if err != nil || r.Code != "" {
@@ -176,11 +199,14 @@ func (a *adapter) everyLeader(ctx context.Context, req *meshpb.JobRequest, each 
 					for _, s := range r.Shards {
 						answered[s] = true
 					}
+					if len(answered) == int(a.n.net.gen.Shards) {
+						cancel() // whoever has not answered is not needed
+					}
 				}
 			})
 		}
 		wg.Wait()
-		if len(answered) == int(a.n.net.gen.Shards) || ctx.Err() != nil {
+		if len(answered) == int(a.n.net.gen.Shards) || ctx.Err() != nil || !first && !strange {
 			break
 		}
 		pause(ctx, 100*time.Millisecond)

@@ -130,7 +130,7 @@ func (a *adapter) Proof(ctx context.Context, text string) ([]byte, error) {
 		return nil, err
 	}
 	on := id.Shard(a.n.net.gen.Shards)
-	var last error = a.unavailable(on, "no coordinator is known")
+	var last error = a.unavailable(on, "no coordinator is known", nil)
 	for _, p := range a.n.dir.whom(on, a.n.self) {
 		data, refused, err := a.askProof(ctx, p, id)
 		switch {

@@ -79,7 +79,9 @@ func (a *adapter) DryRun(ctx context.Context, raw json.RawMessage) (api.DryRun, 
 		maps.Copy(ahead, f.Ahead)
 		for i := range f.Workers {
 			w := gatherWorker(workers, &f.Workers[i], table)
-			attached[f.Workers[i].Shard] = append(attached[f.Workers[i].Shard], w)
+			if on := f.Workers[i].Shard; !slices.Contains(attached[on], w) { // its leader may be asked twice
+				attached[on] = append(attached[on], w)
+			}
 		}
 		return nil
 	})

@@ -164,6 +164,9 @@ func mergeWorker(byID map[string]*api.Worker, l *leaderWorker) {
 		}
 		byID[l.Peer] = w
 	}
+	if slices.Contains(w.Shards, int(l.Shard)) {
+		return // its leader was asked twice
+	}
 	w.Shards = append(w.Shards, int(l.Shard))
 	w.Running += l.Attempts
 	if free := viewResources(l.Free); free.CPU < w.Free.CPU {

@@ -261,7 +261,13 @@ func (n *Node) serveDescribe(ctx context.Context, d *meshpb.Describe) *meshpb.Jo
 		}
 		if j := r.State().Jobs[id]; j != nil {
 			view = n.viewJob(r, j, on)
-			if view.Stale = d.Stale; d.Stale && !j.State.Terminal() {
+			if !d.Stale {
+				return
+			}
+			// As old as the last word of a leader, whoever that was.
+			last := n.dir.shard(on)
+			view.Stale, view.Coordinator, view.AsOf = true, last.Leader, api.At(last.at)
+			if !j.State.Terminal() {
 				view.WaitingFor = &api.Waiting{Code: shard.WaitsLeader,
 					Sentence: "the shard's coordinator cannot be reached; this is what this node remembers"}
 			}

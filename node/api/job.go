@@ -67,7 +67,7 @@ type JobSummary struct {
 // Job is everything a node can say about one job.
 type Job struct {
 	JobSummary
-	Coordinator string          `json:"coordinator,omitempty" doc:"Peer id of the shard's leader that answered"`
+	Coordinator string          `json:"coordinator,omitempty" doc:"Peer id of the shard's leader that answered, or of the last one heard of when stale"`
 	Term        uint64          `json:"term,omitempty" doc:"Raft term of the answer"`
 	Tasks       []Task          `json:"tasks,omitempty" doc:"Array tasks by index"`
 	Gather      *Task           `json:"gather,omitempty" doc:"The gather task (index -1), if the job has one"`
@@ -75,7 +75,7 @@ type Job struct {
 	WaitingFor  *Waiting        `json:"waitingFor,omitempty" doc:"What a job that is not terminal waits for"`
 	KeptUntil   Time            `json:"keptUntil,omitzero" doc:"Until when results are kept at least"`
 	Stale       bool            `json:"stale,omitempty" doc:"True when the shard could not be asked and this is the last known state"`
-	AsOf        Time            `json:"asOf,omitzero" doc:"How old the facts are"`
+	AsOf        Time            `json:"asOf,omitzero" doc:"How old the facts are; when stale, the time of the last word of a leader"`
 	Spec        json.RawMessage `json:"spec,omitempty" doc:"The job spec as accepted"`
 	ClientKey   string          `json:"clientKey,omitempty" doc:"Public key that signed the offer, hexadecimal"`
 }
