@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ciro-network/ciro/node/api"
@@ -31,39 +34,78 @@ func leaderOf(t *testing.T, c *nodetest.Cluster, door int, id string) int {
 const slow = `{"name":"s","type":"custom","executor":"wasm","module":"$MODULE","tasks":30,"resources":{"cpu":1,"memory":"64MiB","disk":"1MiB"}}`
 
 // TestWatchOutlivesCoordinator watches a job through the node without role while
-// its coordinator is killed: every move is seen once, in order.
+// its coordinator is killed. What it hears is what the log says, event for event:
+// what the replicas of the survivors applied, and what is told again afterwards,
+// from the beginning and from the middle.
 func TestWatchOutlivesCoordinator(t *testing.T) {
 	inBubble(t, 4, func(t *testing.T, c *nodetest.Cluster) {
+		var applied [3]record
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		for i := range applied {
+			go func() { _ = c.Node(i).Jobs().Watch(ctx, api.WatchQuery{}, applied[i].take) }()
+		}
+		synctest.Wait()
 		acc := c.Submit(3, slow)
 		leader := leaderOf(t, c, 3, acc.Job)
-		seen, done, last := map[string]bool{}, map[string]int{}, ""
+		var heard, again, rest record
 		killed := false
 		err := c.Node(3).Jobs().Watch(t.Context(), api.WatchQuery{Job: acc.Job}, func(e api.Event) error {
-			if e.Cursor != "" && seen[e.Cursor] {
-				t.Errorf("event %s came twice", e.Cursor)
-			}
-			seen[e.Cursor], last = true, e.Kind
-			if e.Kind == api.EventDone {
-				done[fmt.Sprint(e.Task)]++
-			}
-			if len(done) == 3 && !killed {
+			if e.Kind == api.EventDone && !killed {
 				killed = true
 				c.Kill(leader)
 			}
-			return nil
+			return heard.take(e)
 		})
-		if err != nil || last != api.EventCompleted || !killed {
-			t.Fatalf("the watch ended with %q (killed %v): %v", last, killed, err)
+		lines := heard.of(acc.Job)
+		if err != nil || !killed || len(lines) == 0 || !strings.HasSuffix(lines[len(lines)-1], api.EventCompleted) {
+			t.Fatalf("the watch ended with %q (killed %v): %v", lines, killed, err)
 		}
-		for task, n := range done {
-			if n != 1 {
-				t.Errorf("task %s was done %d times", task, n)
+		if n := strings.Count(strings.Join(lines, "\n"), " "+api.EventDone); n != 30 {
+			t.Errorf("%d of 30 tasks were seen to be done", n)
+		}
+		time.Sleep(time.Second) // followers apply a little later
+		for i := range applied {
+			if got := applied[i].of(acc.Job); i != leader && !slices.Equal(got, lines) {
+				t.Errorf("the watcher heard\n%q\nbut node %d applied\n%q", lines, i, got)
 			}
 		}
-		if len(done) != 30 {
-			t.Errorf("%d of 30 tasks were seen to be done", len(done))
+		err = c.Node(3).Jobs().Watch(t.Context(), api.WatchQuery{Job: acc.Job}, again.take)
+		if got := again.of(acc.Job); err != nil || !slices.Equal(got, lines) {
+			t.Errorf("the watcher heard\n%q\nbut told again it is\n%q, %v", lines, got, err)
+		}
+		middle, _, _ := strings.Cut(lines[len(lines)/2], " ")
+		err = c.Node(3).Jobs().Watch(t.Context(), api.WatchQuery{Job: acc.Job, After: middle}, rest.take)
+		if got := rest.of(acc.Job); err != nil || !slices.Equal(got, lines[len(lines)/2+1:]) {
+			t.Errorf("resumed after %s it is\n%q, %v", middle, got, err)
 		}
 	})
+}
+
+// record is what a watcher heard.
+type record struct {
+	mu     sync.Mutex
+	events []api.Event
+}
+
+func (r *record) take(e api.Event) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+	return nil
+}
+
+// of returns the events of one job's log as lines that begin with the cursor;
+// progress is not in the log.
+func (r *record) of(id string) (lines []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if e.Job == id && e.Cursor != "" || e.Kind == api.EventReset {
+			lines = append(lines, fmt.Sprintf("%s task %d attempt %d %s", e.Cursor, e.Task, e.Attempt, e.Kind))
+		}
+	}
+	return lines
 }
 
 // TestPartition cuts one node off: it answers unavailable within three seconds,
