@@ -185,8 +185,7 @@ func (a *adapter) Describe(ctx context.Context, text string, stale bool) (api.Jo
 	err = a.leader(ctx, id.Shard(a.n.net.gen.Shards), req, func(r *meshpb.JobReply) error { return json.Unmarshal(r.Json, &out) })
 	var refused *api.Refusal
 	if stale && errors.As(err, &refused) && refused.Code == api.CodeUnavailable {
-		r := a.n.serveDescribe(ctx, &meshpb.Describe{Job: id[:], Stale: true})
-		if r.Code == "" {
+		if r := a.remembered(ctx, id); r != nil {
 			return out, json.Unmarshal(r.Json, &out)
 		}
 	}

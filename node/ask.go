@@ -125,6 +125,37 @@ func refuse(r *meshpb.JobReply) *api.Refusal {
 	return api.Refuse(r.Code, "", "%s", r.Message)
 }
 
+// rememberedTimeout bounds asking others for what they remember.
+const rememberedTimeout = time.Second
+
+// remembered is what this node remembers of a job, or else the first of the
+// shard's voters that answers; nil if nobody does.
+func (a *adapter) remembered(ctx context.Context, id job.ID) *meshpb.JobReply {
+	ask := &meshpb.Describe{Job: id[:], Stale: true}
+	if r := a.n.serveDescribe(ctx, ask); r.Code == "" {
+		return r
+	}
+	ctx, cancel := context.WithTimeout(ctx, rememberedTimeout)
+	defer cancel()
+	voters := a.n.dir.shard(id.Shard(a.n.net.gen.Shards)).Voters
+	replies := make(chan *meshpb.JobReply, len(voters))
+	for _, v := range voters {
+		go func() {
+			r, err := a.n.links.one(ctx, v, &meshpb.JobRequest{What: &meshpb.JobRequest_Describe{Describe: ask}})
+			if err != nil || r.Code != "" {
+				r = nil
+			}
+			replies <- r
+		}()
+	}
+	for range voters {
+		if r := <-replies; r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
 // unavailable says that a shard has no reachable leader, with what is known.
 // silent are the nodes that did not answer: a connection outlives a lost network
 // by half a minute.
