@@ -92,7 +92,7 @@
 //
 // The simulator (sim) holds every promise against what replicas, disks, workers
 // and clients see, after every step, while everything goes wrong that its script
-// says: `make sim` plays 2,000 seeds, and shows of fifteen planted bugs that a
+// says: `make sim` plays 2,000 seeds, and shows of sixteen planted bugs that a
 // rule finds each. Scripted groups (shard/testdata, one transcript per case) show
 // the same mechanisms one at a time, whole nodes in virtual time and real processes
 // under faults (make chaos) the shells around them.

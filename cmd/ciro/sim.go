@@ -187,7 +187,7 @@ func readScript(name string, over sim.Config) (sim.Config, sim.Expectation, erro
 	if err != nil {
 		return over, sim.Expectation{}, usage("%v", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	cfg, want, err := sim.ParseScript(f, over)
 	if err != nil {
 		return cfg, want, usage("%s: %v", name, err)

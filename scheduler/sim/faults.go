@@ -29,7 +29,7 @@ func (w *world) plague() {
 			w.printf("fault: %v", f)
 			w.note("fault", int(f.At), len(f.Nodes), []byte(f.Kind))
 			w.ills++
-			if nemeses[f.Kind].start(w, f) {
+			if nemeses()[f.Kind].start(w, f) {
 				w.fault(f.Kind)
 			}
 		})

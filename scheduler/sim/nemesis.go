@@ -25,14 +25,12 @@ var ofFaults = []string{
 func Kinds() []string { return slices.Clone(ofFaults) }
 
 // Help says what a kind of fault does and what its line may hold.
-func Help(kind string) string { return nemeses[kind].about }
+func Help(kind string) string { return nemeses()[kind].about }
 
-// nemeses is filled here rather than where it is declared, since what a fault
-// does leads back to the table.
-var nemeses map[string]*nemesis
-
-func init() { //nolint:gochecknoinits // a table, see above
-	nemeses = map[string]*nemesis{
+// nemeses makes the table; a variable could not hold it, since what a fault does
+// leads back to it.
+func nemeses() map[string]*nemesis {
+	return map[string]*nemesis{
 		"crash":     {1, "nodes crash, lose what was not synced, come back after for=; wipe: without their disk, where G1 allows it", drawCrash, (*world).startCrash},
 		"halves":    {1, "the nodes named are cut off from the others", drawSide(2), cut(halves)},
 		"ring":      {0, "every node hears the nearer half of a ring, no two the same majority", drawNobody, startRing},
@@ -78,7 +76,7 @@ func Plan(c Config) []Fault {
 	}
 	for at := firstFault; at < c.Duration; at += p.span(c.Faults.Gap, 6*c.Faults.Gap) {
 		kind := c.Faults.Kinds[p.rng.IntN(len(c.Faults.Kinds))]
-		n := nemeses[kind]
+		n := nemeses()[kind]
 		if n.least > c.Nodes || kind == "hostile" && c.Nodes < 4 {
 			continue
 		}

@@ -46,7 +46,7 @@ func (f Fault) String() string {
 }
 
 func (f Fault) validate(nodes int) error {
-	k := nemeses[f.Kind]
+	k := nemeses()[f.Kind]
 	switch {
 	case k == nil:
 		return fmt.Errorf("fault %q is not known; there are %s", f.Kind, strings.Join(Kinds(), ", "))
