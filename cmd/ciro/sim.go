@@ -275,7 +275,11 @@ func (c *console) simEnd(ctx *cli.Context, t *simTotal) error {
 			continue
 		}
 		f.File = filepath.Join(ctx.String("dest"), fmt.Sprintf("sim-%s-%d.replay", f.Rule, f.Seed))
-		if err := os.WriteFile(f.File, []byte(f.Replay), 0o644); err != nil {
+		err := os.MkdirAll(filepath.Dir(f.File), 0o755)
+		if err == nil {
+			err = os.WriteFile(f.File, []byte(f.Replay), 0o644)
+		}
+		if err != nil {
 			return fmt.Errorf("replay file: %w", err)
 		}
 	}

@@ -80,7 +80,7 @@ func DecodeCommand(b []byte) (*Command, error) {
 	if v := r.Uint(); v != commandVersion && r.Err() == nil {
 		return nil, fmt.Errorf("command version %d is not known here; this node speaks %d, update it", v, commandVersion)
 	}
-	c := &Command{Op: Op(r.Uint32()), At: r.Int()}
+	c := &Command{Op: getOp(r), At: r.Int()}
 	copy(c.Job[:], r.Fixed(32))
 	c.Task = getIndex(r)
 	c.Attempt, c.Fence, c.Worker = r.Uint32(), r.Uint(), r.String(maxPeerText)
@@ -90,13 +90,19 @@ func DecodeCommand(b []byte) (*Command, error) {
 	}
 	c.Cause, c.Detail = getCause(r), r.String(MaxErrorText)
 	c.Cut, c.Anchor = getCutOrder(r), getAnchor(r)
-	if (c.Op < OpAccept || c.Op > OpRetry) && c.Op != OpCut && c.Op != OpAnchored {
-		r.Fail(fmt.Errorf("command %d is not known", c.Op))
-	}
 	if err := r.Close(); err != nil {
 		return nil, fmt.Errorf("command: %w", err)
 	}
 	return c, nil
+}
+
+func getOp(r *codec.Reader) Op {
+	v := r.Uint()
+	if known := v >= uint64(OpAccept) && v <= uint64(OpRetry) || v == uint64(OpCut) || v == uint64(OpAnchored); !known {
+		r.Fail(fmt.Errorf("command %d is not known", v)) // as a whole: cut to a byte it might be
+		return 0
+	}
+	return Op(v)
 }
 
 func getCause(r *codec.Reader) Cause {

@@ -142,9 +142,7 @@ func (h *host) step(ev shard.Event) {
 		}
 		w.oracle.heard(h, heard)
 	}
-	if _, ok := ev.(shard.Tick); ok {
-		w.oracle.dropped(h)
-	}
+	w.oracle.dropped(h) // after every step: a tick comes with whatever event is late enough
 	if w.cfg.Mutation == PersistBeforeSend {
 		h.performUnsynced(acts)
 	} else {
