@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,15 +85,26 @@ func TestProcessOlderCopy(t *testing.T) {
 		}
 		return to
 	}
+	whole := func() {
+		t.Helper()
+		m.until("three voters in every shard", func() bool {
+			list, err := m.nodes[0].client.Shards(t.Context())
+			return err == nil && !slices.ContainsFunc(list.Shards, func(s api.Shard) bool { return !s.Complete || voters(s) != "3/3" })
+		})
+	}
+	whole()
 	work()
 	kill()
 	before := copied()
 	m.start(2, "worker,coordinator")
-	m.healthy()
+	whole()
 	since := copied()
-	m.until("a job in a shard that another node leads", func() bool {
-		j := work()
-		return j.Coordinator != m.nodes[2].peer
+	led := map[int]bool{} // several: whose leader changes meanwhile can tell nothing
+	m.until("jobs in shards that other nodes lead", func() bool {
+		if j := work(); j.Coordinator != m.nodes[2].peer {
+			led[j.Shard] = true
+		}
+		return len(led) >= 5
 	})
 	kill()
 	newest := copied()
