@@ -74,7 +74,7 @@ func spread(out io.Writer, what string, d []time.Duration) {
 }
 
 // caps are the most that a time may be on a shared machine before the run fails.
-var caps = struct{ failover, move, minority, catchUp time.Duration }{20 * time.Second, 20 * time.Second, 10 * time.Second, 30 * time.Second}
+var caps = struct{ failover, move, minority, catchUp time.Duration }{20 * time.Second, 20 * time.Second, 6 * time.Second, 30 * time.Second}
 
 // report prints all times and returns those beyond every measure.
 func (n *nemesis) report(out io.Writer) (over []string) {
