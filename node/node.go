@@ -180,6 +180,7 @@ func (n *Node) Banner() string {
 	fmt.Fprintf(&b, "node     %s  roles: %s\n", n.self, roles)
 	if n.api != nil {
 		fmt.Fprintf(&b, "api      http://%s\n", n.api.Addr())
+		fmt.Fprintf(&b, "browser  http://%s/ shows the dashboard\n", n.api.Addr())
 	}
 	fmt.Fprintf(&b, "join     %s\n", n.JoinCommand())
 	return b.String()

@@ -22,7 +22,7 @@
 //
 // # Endpoints
 //
-//	GET    /                            what is here, as text
+//	GET    /                            the dashboard for browsers, else what is here, as text
 //	GET    /health /status /metrics     liveness, this node, Prometheus
 //	GET    /openapi.json /openapi.yaml  this surface, described
 //	POST   /jobs                        submit a JSON job spec (Idempotency-Key repeats safely)
@@ -76,6 +76,20 @@
 // "error" carries a problem document. A comment is sent every 15 s so that
 // middlemen keep the connection. The number of streams is bounded; one too many
 // is answered with busy and Retry-After.
+//
+// # Dashboard
+//
+// A browser (whose Accept names text/html) gets a page at / that shows this node
+// and its mesh: health, jobs with their tasks, errors, logs and results, workers,
+// shards, peers, ledgers and events. It only reads. It asks for the open view's
+// documents alone, every few seconds or when an event says that something changed,
+// ten times as rarely as an answer takes, one page at a time, and not at all while
+// its tab is hidden; a node that is gone is tried again ever more rarely, and
+// what was heard of it is marked as old. The files are embedded and need no token,
+// since they hold nothing of the node's; where the node wants one the page asks for
+// it, keeps it in the tab's session storage and sends it as a header, never in an
+// address. Its Content-Security-Policy allows no inline script or style, no other
+// origin and no markup made from text: names and messages of the mesh are text.
 //
 // # Limits
 //

@@ -56,7 +56,7 @@ func (s *Server) admit(r *http.Request, origin *http.CrossOriginProtection) *Ref
 		refusal.RetryAfter = wait
 		return refusal
 	}
-	if s.cfg.Token != "" && !tokenMatches(r.Header.Get("Authorization"), s.cfg.Token) {
+	if s.cfg.Token != "" && !s.open(r) && !tokenMatches(r.Header.Get("Authorization"), s.cfg.Token) {
 		return Refuse(CodeUnauthorized, "send the header Authorization: Bearer TOKEN (ciro: --token or CIRO_API_TOKEN)",
 			"the bearer token is missing or wrong")
 	}

@@ -46,7 +46,7 @@ func (s *Server) routes() (http.Handler, error) {
 	mux.HandleFunc("GET /openapi.json", serveBytes("application/openapi+json", s.openapi.json))
 	mux.HandleFunc("GET /openapi.yaml", serveBytes("application/openapi+yaml", s.openapi.yaml))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Gatherer, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /{$}", serveBytes("text/plain; charset=utf-8", s.index(desk.OpenAPI())))
+	s.dashboardRoutes(mux, s.index(desk.OpenAPI()))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeRefusal(w, Refuse(CodeNotFound, "see / for what is here", "there is no %s %s", r.Method, r.URL.Path))
 	})
@@ -88,10 +88,11 @@ func (s *Server) describe(doc *huma.OpenAPI) error {
 	return nil
 }
 
-// index is the text at /.
+// index is the text at / for those who do not ask for HTML.
 func (s *Server) index(doc *huma.OpenAPI) []byte {
 	var b bytes.Buffer
-	b.WriteString("CIRO mesh node. Everything here is for this machine unless its owner said otherwise.\n\n")
+	b.WriteString("CIRO mesh node. Everything here is for this machine unless its owner said otherwise.\n" +
+		"A browser gets the dashboard at this address.\n\n")
 	fmt.Fprintf(&b, "  %-7s%-32s%s\n", "GET", "/metrics", "Numbers for Prometheus")
 	fmt.Fprintf(&b, "  %-7s%-32s%s\n", "GET", "/openapi.yaml", "This interface, described (also .json)")
 	for _, path := range sortedKeys(doc.Paths) {

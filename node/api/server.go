@@ -56,7 +56,8 @@ type Config struct {
 	// FallbackPort lets a taken port be replaced by a free one: for defaults,
 	// never for what a person asked for.
 	FallbackPort bool
-	// Token, if set, must come as bearer token with every request.
+	// Token, if set, must come as bearer token with every request but those for
+	// the dashboard's own files, which say nothing about the node.
 	Token string
 	// AllowedHosts are Host names accepted besides localhost and IP addresses.
 	AllowedHosts []string
@@ -85,6 +86,7 @@ type Server struct {
 	clients   *clientRates
 	closing   chan struct{} // closed by Run when serving ends: streams end
 	openapi   document
+	dashboard map[string]asset // by path
 }
 
 // New checks cfg and prepares a server. It starts nothing and binds nothing.
@@ -111,12 +113,17 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: client table: %w", err)
 	}
+	files, err := dashboard()
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
-		cfg:      cfg,
-		streams:  newGate(cfg.MaxStreams, defaultStreams),
-		requests: newGate(cfg.MaxRequests, defaultRequests),
-		clients:  clients,
-		closing:  make(chan struct{}),
+		cfg:       cfg,
+		streams:   newGate(cfg.MaxStreams, defaultStreams),
+		requests:  newGate(cfg.MaxRequests, defaultRequests),
+		clients:   clients,
+		closing:   make(chan struct{}),
+		dashboard: files,
 	}
 	mux, err := s.routes()
 	if err != nil {
