@@ -122,7 +122,7 @@ func (a *adapter) offer(ctx context.Context, s api.Submission) ([]byte, *job.Off
 		}
 	}
 	o := &job.Offer{
-		Network: a.n.net.id, ClientKey: a.n.client.Public().(ed25519.PublicKey), NotAfter: time.Now().Add(offerLife).UnixMilli(), Spec: encoded,
+		Network: a.n.net.id, ClientKey: a.n.client.Public().(ed25519.PublicKey), NotAfter: a.n.wall().Add(offerLife).UnixMilli(), Spec: encoded,
 	}
 	if _, err := rand.Read(o.Nonce[:]); err != nil {
 		return nil, nil, fmt.Errorf("read randomness: %w", err)

@@ -19,10 +19,6 @@ import (
 // maxAllowed bounds the founder's list.
 const maxAllowed = 512
 
-// maxSkew is how far a clock may be off the median of its peers' before its node
-// neither votes anew nor campaigns.
-const maxSkew = 10 * time.Second
-
 // allowedKey is where the newest allow list is stored.
 var allowedKey = []byte("k/allowed")
 
@@ -163,29 +159,24 @@ func (n *Node) greetAll() {
 // that agrees with the others'. skewed says that this node's own does not.
 func (n *Node) candidates() (fit, leaving []string, skewed bool) {
 	members := n.dir.members(true)
-	offsets := []time.Duration{0} // this node's own
-	for _, m := range members {
-		offsets = append(offsets, m.offset)
-	}
-	slices.Sort(offsets)
-	median := offsets[len(offsets)/2]
-	off := func(d time.Duration) bool { return len(offsets) >= 3 && (d-median).Abs() > maxSkew }
+	own := n.skew.Load()
+	off := func(m member) bool { return own.of >= 3 && m.origin.Sub(own.median).Abs() > maxSkew }
 	consider := func(p string, m member) {
 		switch {
 		case !m.is(roleCoordinator):
 		case m.leaving:
 			leaving = append(leaving, p)
-		case n.dir.admission.admits(p) && !off(m.offset):
+		case n.dir.admission.admits(p) && !off(m):
 			fit = append(fit, p)
 		}
 	}
 	for p, m := range members {
 		consider(p.String(), m)
 	}
-	consider(n.self, member{roles: n.cfg.Roles, leaving: n.dir.admission.leaving.Load()})
+	consider(n.self, member{roles: n.cfg.Roles, origin: n.origin(), leaving: n.dir.admission.leaving.Load()})
 	slices.Sort(fit)
 	slices.Sort(leaving)
-	return fit, leaving, off(0)
+	return fit, leaving, own.wrong()
 }
 
 // Admission implements api.Network.

@@ -22,7 +22,7 @@ type member struct {
 	roles     []string
 	connected bool
 	seen      time.Time
-	offset    time.Duration // of its clock from this node's, at its last hello
+	origin    time.Time // what its clock showed when this node started; see Node.origin
 	leaving   bool
 }
 
@@ -39,6 +39,7 @@ type known struct {
 // entry costs a redirect.
 type directory struct {
 	admission *admission
+	start     time.Time // monotonic: when this node started
 
 	mu     sync.Mutex
 	nodes  map[peer.ID]member
@@ -46,7 +47,7 @@ type directory struct {
 }
 
 func newDirectory(shards uint32) *directory {
-	d := &directory{nodes: map[peer.ID]member{}, shards: make([]known, shards)}
+	d := &directory{start: time.Now(), nodes: map[peer.ID]member{}, shards: make([]known, shards)}
 	for i := range d.shards {
 		d.shards[i].ShardReport = &meshpb.ShardReport{Shard: uint32(i)}
 	}
@@ -61,7 +62,7 @@ func (d *directory) admit(p peer.ID, h *meshpb.Hello) {
 		d.evict()
 	}
 	d.nodes[p] = member{name: h.Name, version: h.Version, roles: h.Roles, connected: true, seen: time.Now(),
-		offset: time.Until(time.UnixMilli(h.Now)), leaving: h.Leaving}
+		origin: time.UnixMilli(h.Now).Add(-time.Since(d.start)), leaving: h.Leaving}
 }
 
 // evict forgets some node that is not connected. The lock is held.

@@ -35,7 +35,10 @@
 // open, or a list that the founder signs and that travels with every hello. The
 // node offers to its leaders, as candidates, only coordinators that are connected,
 // admitted, and whose clock is within ten seconds of the median of all it knows;
-// a node that finds its own clock outside neither campaigns nor keeps a leadership.
+// a node that finds its own clock outside neither campaigns nor keeps a leadership,
+// and says so in its log and in /health. Clocks are compared by hello: again when
+// one was set, which its node sees against the monotonic clock, and every five
+// minutes.
 // A node that leaves for good says so in its hello; leaders then replace its
 // replicas or shrink their groups.
 //

@@ -35,6 +35,7 @@ type engine struct {
 	store    *store.Store
 	log      *slog.Logger
 	start    time.Time
+	wall     func() time.Time
 	inbox    chan input
 	stopped  chan struct{}
 	replicas map[uint32]*shard.Replica
@@ -84,7 +85,7 @@ type stepped struct {
 
 func newEngine(self string, st *store.Store, out outlet, log *slog.Logger) *engine {
 	return &engine{
-		self: self, store: st, out: out, log: log, start: time.Now(),
+		self: self, store: st, out: out, log: log, start: time.Now(), wall: time.Now,
 		inbox: make(chan input, inboxSize), stopped: make(chan struct{}),
 		replicas: map[uint32]*shard.Replica{}, broken: map[uint32]string{}, tokens: map[uint64]chan<- shard.Answer{},
 	}
@@ -93,7 +94,7 @@ func newEngine(self string, st *store.Store, out outlet, log *slog.Logger) *engi
 func (e *engine) mono() time.Duration { return time.Since(e.start) }
 
 func (e *engine) now() shard.Now {
-	return shard.Now{Mono: e.mono(), Wall: time.Now().UnixMilli()}
+	return shard.Now{Mono: e.mono(), Wall: e.wall().UnixMilli()}
 }
 
 // offer gives the engine an input without waiting; false when its queue is full

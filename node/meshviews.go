@@ -96,11 +96,15 @@ func (a *adapter) Health(ctx context.Context) (api.Health, error) {
 	slices.Sort(differ)
 	h.Checks = append(h.Checks, check("ledger", differ, "what leaders anchored is what this node made of the log",
 		"LEDGER MISMATCH: what a leader anchored is not what the log says, in shards "))
+	clock := a.n.clockCheck()
+	h.Checks = append(h.Checks, clock)
 	switch {
 	case len(lost) > 0 || !store.OK || len(differ) > 0:
 		h.Status, h.FullyReplicated = api.HealthFailing, false
 	case len(thin) > 0 || len(stopped) > 0:
 		h.Status, h.FullyReplicated = api.HealthDegraded, false
+	case !clock.OK:
+		h.Status = api.HealthDegraded
 	}
 	return h, nil
 }

@@ -60,6 +60,8 @@ type Node struct {
 	bgCtx    context.Context
 	bgCancel context.CancelFunc
 	bgSlots  chan struct{}
+	told     time.Time // the origin of the wall clock as the peers know it; tend's alone
+	skew     atomic.Pointer[skew]
 	changed  chan struct{} // what this worker offers has changed
 	offerMu  sync.Mutex    // one change of it at a time
 }
@@ -80,6 +82,7 @@ func NewWith(ctx context.Context, cfg config.Config, parts Parts) (*Node, error)
 	parts = parts.withDefaults()
 	n := &Node{cfg: cfg, parts: parts, log: parts.Log, started: time.Now(), meters: newMeters(), bgSlots: make(chan struct{}, maxBackground), changed: make(chan struct{}, 1)}
 	n.bgCtx, n.bgCancel = context.WithCancel(context.WithoutCancel(ctx))
+	n.skew.Store(&skew{})
 	for _, step := range []func(context.Context) error{n.openStore, n.openNetwork, n.openHost, n.openCores, n.openAPI} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.Close())

@@ -199,6 +199,7 @@ func (n *Node) knownPeers() ([]peer.AddrInfo, error) {
 
 func (n *Node) openCores(context.Context) error {
 	n.engine = newEngine(n.self, n.store, n, n.log)
+	n.engine.wall = n.wall
 	n.chain = newLedgers(n)
 	stored, err := n.store.LoadReplicas()
 	if err != nil {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -26,6 +27,8 @@ type Parts struct {
 	// Sandbox is the program of sandboxes, which the node lays out in its data
 	// directory; nil: sandboxes are the node's own program started again.
 	Sandbox []byte
+	// Wall is the wall clock; nil is time.Now. Durations are measured without it.
+	Wall func() time.Time
 	// P2P changes the configuration of the host before it is made: transports,
 	// addresses. It is called once, by NewWith.
 	P2P func(*p2p.Config)
@@ -42,6 +45,9 @@ func (p Parts) withDefaults() Parts {
 	}
 	if p.P2P == nil {
 		p.P2P = func(*p2p.Config) {}
+	}
+	if p.Wall == nil {
+		p.Wall = time.Now
 	}
 	if p.Ask == nil {
 		p.Ask = p2p.AskOpen

@@ -34,6 +34,7 @@ func (n *Node) tend(ctx context.Context) error {
 	guarded := map[string]bool{}
 	stored := 0 // known peers, as last written
 	for round := 0; ; round++ {
+		n.judgeClock()
 		n.tellReplicas(ctx)
 		n.protect(ctx, guarded)
 		n.greetMissed()

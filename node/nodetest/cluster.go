@@ -15,10 +15,12 @@ package nodetest
 
 import (
 	"context"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +45,8 @@ type Options struct {
 	Executor *Executor
 	// Anchor is the anchor of all nodes; nil is the embedded ledger.
 	Anchor chain.Anchor
+	// Log takes what node i logs; nil discards it.
+	Log func(i int) *slog.Logger
 	// Adjust changes the configuration of node i before each of its starts.
 	Adjust func(i int, c *config.Config)
 }
@@ -58,8 +62,9 @@ type Cluster struct {
 
 // member is one node over all its lives.
 type member struct {
-	node   *node.Node // nil while it is down
-	host   *p2p.Host  // stands for the node's place in the network
+	skew   atomic.Int64 // of its wall clock, nanoseconds
+	node   *node.Node   // nil while it is down
+	host   *p2p.Host    // stands for the node's place in the network
 	cancel context.CancelFunc
 	ended  chan error
 }
@@ -109,8 +114,13 @@ func (c *Cluster) Restart(i int) {
 	if c.opts.Adjust != nil {
 		c.opts.Adjust(i, &cfg)
 	}
+	var log *slog.Logger
+	if c.opts.Log != nil {
+		log = c.opts.Log(i)
+	}
 	n, err := node.NewWith(context.Background(), cfg, node.Parts{
-		Version: "test", Executor: c.opts.Executor, Ask: c.ask, Anchor: c.opts.Anchor,
+		Version: "test", Log: log, Wall: func() time.Time { return time.Now().Round(0).Add(time.Duration(m.skew.Load())) },
+		Executor: c.opts.Executor, Ask: c.ask, Anchor: c.opts.Anchor,
 		P2P: func(p *p2p.Config) { m.host = c.place(p.Key, p) },
 	})
 	if err != nil {
@@ -163,6 +173,9 @@ func (c *Cluster) Cut(nodes ...int) {
 		c.net.Cut(c.all[i].host)
 	}
 }
+
+// Skew sets the wall clock of node i off by d, also for its later lives.
+func (c *Cluster) Skew(i int, d time.Duration) { c.all[i].skew.Store(int64(d)) }
 
 // Heal ends every cut.
 func (c *Cluster) Heal() { c.net.Heal() }

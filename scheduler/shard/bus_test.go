@@ -121,6 +121,7 @@ type bus struct {
 	names    []string // of the boxes, sorted
 	crew     []string // of the workers, sorted
 	dir      shard.Directory
+	skewed   []string        // whose clocks are wrong
 	cut      map[string]bool // "a b": nothing goes from a to b
 	letters  []letter
 	token    uint64
@@ -341,7 +342,9 @@ func (b *bus) run(d time.Duration) {
 				continue
 			}
 			if b.now%time.Second == 0 {
-				b.step(x, b.dir)
+				dir := b.dir
+				dir.Skewed = slices.Contains(b.skewed, n)
+				b.step(x, dir)
 			}
 			if x.rep != nil && x.rep.Wake() <= b.now {
 				b.step(x, shard.Tick{})

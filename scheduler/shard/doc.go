@@ -124,6 +124,12 @@
 // since, nobody in the group knows any more what was acknowledged; then only the
 // owner can tell, by its count of starts.
 //
+// # A wrong clock
+//
+// A replica whose owner finds its wall clock far off its peers' (Directory) gives
+// a leadership to a voter whose clock is right, if there is one, asks for no vote,
+// and takes none and no leadership that it is given. It votes for others.
+//
 // # Reads
 //
 // Read is answered after a ReadIndex round trip (ReadOnlySafe) once the state

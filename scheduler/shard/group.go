@@ -68,7 +68,9 @@ func (r *Replica) tendGroup() {
 	if len(r.conf.GetVotersOutgoing()) > 0 {
 		return // raft leaves the joint configuration by itself
 	}
-	if r.skewed || r.leaves(r.cfg.ID) {
+	if r.skewed {
+		r.handTo(true)
+	} else if r.leaves(r.cfg.ID) {
 		r.handOver()
 	}
 	if r.dropLearner() || r.promote() || r.swap() || r.addLearner() || r.shrink() || r.drift() {

@@ -19,9 +19,19 @@ func (Outdated) action() {}
 
 // caution is why a replica holds back in elections.
 type caution struct {
-	skewed    bool          // its clock: it does not campaign
+	skewed    bool          // its clock is wrong: it does not campaign; see bids
 	warnUntil time.Duration // it grants no votes before, unless a leader has spoken; see early
 }
+
+// bids and elects are the messages that a replica with a wrong clock does not
+// send and does not take: nobody votes for it. It goes on counting the time
+// without a leader like all others, or it would hold the next one for deposed and
+// refuse its vote. A group's only voter leads whatever its clock says: it asks
+// nobody.
+var (
+	bids   = map[raftpb.MessageType]bool{raftpb.MsgPreVote: true, raftpb.MsgVote: true}
+	elects = map[raftpb.MessageType]bool{raftpb.MsgPreVoteResp: true, raftpb.MsgVoteResp: true, raftpb.MsgTimeoutNow: true}
+)
 
 // forgot notices a heartbeat that counts on entries which are not here. Its
 // commit index is never beyond what this replica has acknowledged to that very

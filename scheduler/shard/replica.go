@@ -76,9 +76,7 @@ func (r *Replica) Step(now Now, ev Event) (out []Action) {
 	r.handle(ev)
 	if now.Mono >= r.nextTick {
 		r.nextTick = now.Mono + r.p.TickEvery
-		if !r.skewed || r.lead != nil {
-			r.rn.Tick() // a follower's tick would only lead to a campaign
-		}
+		r.rn.Tick()
 		r.tick()
 	}
 	r.makeSnapshot()
@@ -195,7 +193,7 @@ func (r *Replica) received(ev Received) {
 		r.offered(ev.From, m)
 		return
 	}
-	if r.forgot(m) || r.early(m) {
+	if r.forgot(m) || r.early(m) || r.skewed && elects[m.GetType()] {
 		return
 	}
 	r.try(r.rn.Step(m))
@@ -268,6 +266,9 @@ func encode(m proto.Message) []byte {
 }
 
 func (r *Replica) send(m *raftpb.Message) {
+	if r.skewed && bids[m.GetType()] {
+		return
+	}
 	to, known := r.state.Members[m.GetTo()]
 	peer := to.Peer
 	if !known {

@@ -144,6 +144,7 @@ func (b *bus) command(f []string) {
 		if l := option(args, "leaving", ""); l != "" {
 			b.dir.Leaving = strings.Split(l, ",")
 		}
+		b.skewed = strings.Split(option(args, "skewed", ""), ",")
 		b.dir.Candidates = slices.DeleteFunc(slices.Clone(args), func(a string) bool { return strings.Contains(a, "=") })
 	case "run":
 		b.run(b.span(args[0]))

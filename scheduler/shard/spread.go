@@ -124,20 +124,31 @@ func (r *Replica) movePreferred() {
 	if l.preferred == "" || l.preferred == r.cfg.Self || r.now.Mono-l.movedAt < r.p.MoveAfter {
 		return
 	}
-	if id := r.voterAt(func(m job.Member) bool { return m.Peer == l.preferred }); id != 0 {
+	if id := r.voterAt(func(m job.Member) bool { return m.Peer == l.preferred && r.isCandidate(m) }); id != 0 {
 		l.movedAt = r.now.Mono
 		r.rn.TransferLeader(id)
 	}
 }
 
-// handOver gives the leadership to the voter that should have it, or else to
-// any that is caught up.
-func (r *Replica) handOver() {
+// isCandidate says whether a member's node may lead: it is admitted, does not
+// leave, and its clock is right.
+func (r *Replica) isCandidate(m job.Member) bool { return slices.Contains(r.lead.candidates, m.Peer) }
+
+// handOver gives the leadership to the voter that should have it, or else to a
+// candidate, or else to any that is caught up.
+func (r *Replica) handOver() { r.handTo(false) }
+
+// handTo is handOver; strict leaves out who is no candidate: two voters with
+// wrong clocks would only throw the leadership to and fro.
+func (r *Replica) handTo(strict bool) {
 	if r.lead == nil {
 		return
 	}
-	id := r.voterAt(func(m job.Member) bool { return m.Peer == r.lead.preferred })
+	id := r.voterAt(func(m job.Member) bool { return m.Peer == r.lead.preferred && r.isCandidate(m) })
 	if id == 0 {
+		id = r.voterAt(r.isCandidate)
+	}
+	if id == 0 && !strict {
 		id = r.voterAt(func(job.Member) bool { return true })
 	}
 	if id != 0 {

@@ -116,6 +116,8 @@
 //   - Nobody's attempts lapse before their leader has listened for a whole lease.
 //     Nothing stands in the log that nobody wanted: a job without a client, an
 //     assignment without a booking that this term's leader has heard of.
+//   - A node whose wall clock is more than ten seconds off the median of its
+//     peers' does not campaign.
 //   - Moves are legal, attempts and fences grow, a term has one leader, reads see
 //     what was acknowledged before them, and no worker promises what it has not
 //     (worker.Check).

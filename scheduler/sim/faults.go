@@ -163,13 +163,6 @@ func (w *world) startPause(f Fault) bool {
 // longest is the longest timeout of a shard or a worker here: CatchUp of params.
 const longest = 10 * time.Second
 
-func (w *world) startJump(f Fault) bool {
-	for _, i := range f.Nodes {
-		w.nodes[i].skew += f.By.Milliseconds()
-	}
-	return true
-}
-
 func (w *world) startDrift(f Fault) bool {
 	for _, i := range f.Nodes {
 		w.nodes[i].pace(f.Rate)
@@ -278,13 +271,16 @@ func (w *world) changing(other *node) *node {
 	return nil
 }
 
-// heal ends all faults; a node that stands still does so to its own end.
+// heal ends all faults and sets the clocks right; a node that stands still does so to its own end.
 func (w *world) heal() {
 	w.healed = true
 	for len(w.ails) > 0 {
 		w.cure(w.ails[0])
 	}
 	w.printf("healed")
+	for _, n := range w.nodes {
+		n.skew = n.own
+	}
 	for _, n := range w.nodes {
 		if !n.up {
 			n.start()

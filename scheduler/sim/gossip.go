@@ -136,9 +136,10 @@ func (w *world) relay(kind Kind, from *node, size int, to []*node) {
 func (n *node) second() {
 	w := n.w
 	n.report()
-	if n.leading() {
+	before := n.wrong
+	if n.compareClocks(); n.leading() || n.wrong || before {
 		n.look()
-		ev := shard.Directory{Candidates: n.candidates()}
+		ev := shard.Directory{Candidates: n.candidates(), Skewed: n.wrong}
 		preferred := n.preferred()
 		for s, h := range n.hosts {
 			if h != nil {
@@ -198,6 +199,7 @@ func (n *node) candidates() []string {
 			}
 		}
 	}
+	out = slices.DeleteFunc(out, func(name string) bool { return n.off(n.w.byName(name)) })
 	slices.Sort(out)
 	return slices.Compact(out)
 }

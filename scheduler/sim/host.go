@@ -22,6 +22,7 @@ type host struct {
 	tickAt   time.Duration
 	commit   uint64                   // as told to the oracle
 	seen     map[uint64][]byte        // entries beyond commit, as the replica believes them stored
+	skewed   bool                     // its node has told it that the wall clock is wrong
 	heard    map[string]time.Duration // attached workers, on the node's clock
 	stepped  time.Duration            // last, on the node's clock
 	gapEnd   time.Duration            // end of the last time in which it did not listen
@@ -71,39 +72,6 @@ func (n *node) close(s uint32, tomb uint64) {
 	n.w.members[s] = slices.DeleteFunc(n.w.members[s], func(m *node) bool { return m == n })
 }
 
-func (n *node) moment() shard.Now {
-	mono := n.mono()
-	return shard.Now{Mono: mono, Wall: epoch + mono.Milliseconds() + n.skew}
-}
-
-// clock is a node's monotonic clock: it showed mono at a virtual time and runs
-// at a rate since.
-type clock struct {
-	at, mono time.Duration
-	rate     float64 // 0: 1
-}
-
-// mono reads the node's monotonic clock.
-func (n *node) mono() time.Duration {
-	past := n.w.now - n.clock.at
-	if r := n.clock.rate; r != 0 {
-		past = time.Duration(float64(past) * r)
-	}
-	return n.clock.mono + past
-}
-
-// when is the virtual time at which the clock will show mono, rounded up.
-func (n *node) when(mono time.Duration) time.Duration {
-	left := mono - n.clock.mono
-	if r := n.clock.rate; r != 0 {
-		left = time.Duration(float64(left)/r) + 1
-	}
-	return n.clock.at + left
-}
-
-// pace lets the clock run at another rate from now on.
-func (n *node) pace(rate float64) { n.clock = clock{n.w.now, n.mono(), rate} }
-
 // alive says whether the host is still the one of its node and shard.
 func (h *host) alive() bool { return h.n.up && h.n.hosts[h.shard] == h }
 
@@ -135,7 +103,7 @@ func (h *host) step(ev shard.Event) {
 		return
 	}
 	h.stepped = now.Mono
-	acts := slices.Clone(h.rep.Step(now, ev))
+	acts := slices.Clone(h.rep.Step(now, h.judged(ev)))
 	if heard, ok := ev.(shard.Heard); ok {
 		if w.cfg.Mutation == StaleLeaderAssigns {
 			w.deposed(h, heard)

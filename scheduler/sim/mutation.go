@@ -33,6 +33,7 @@ const (
 	ForgetEnded        = "forgetEnded"        // an ended job is forgotten at once, so that its offer may run again
 	LeaseAfterPause    = "leaseAfterPause"    // after a pause a leader's missed ticks are made up for before its messages are read
 	CutReplayed        = "cutReplayed"        // an owner takes the batches that come again after a restart for new ones
+	CampaignSkewed     = "campaignSkewed"     // a node whose clock is far off its peers' coordinates all the same
 	StaleRead          = "staleRead"          // a replica answers reads from what it has, leader or not
 )
 
@@ -40,7 +41,7 @@ const (
 func Mutations() []string {
 	return []string{
 		PersistBeforeSend, VoteAfterLostState, ForgetVote, StaleFence, UncommittedAssign, StaleLeaderAssigns, ForgedAck, LearnerCounts,
-		SnapshotLoses, NoDedupe, RequeueSameAttempt, GatherTooEarly, ForgetEnded, LeaseAfterPause, CutReplayed, StaleRead,
+		SnapshotLoses, NoDedupe, RequeueSameAttempt, GatherTooEarly, ForgetEnded, LeaseAfterPause, CutReplayed, CampaignSkewed, StaleRead,
 	}
 }
 

@@ -21,6 +21,7 @@ type node struct {
 	paused time.Duration // until then
 	clock  clock
 	skew   int64 // of the wall clock, milliseconds
+	own    int64 // the skew that it began with
 	disk   disk
 	hosts  []*host         // by shard; nil where no replica is held
 	dir    []*view         // by shard: who leads, as far as this node knows; never nil
@@ -38,6 +39,14 @@ type node struct {
 	wholeAt   time.Duration // when all that it leads is gossiped again
 	traffic   [kinds]tally
 	condition
+	clocks
+}
+
+// clocks is what a node knows of its wall clock and others'.
+type clocks struct {
+	median   int64 // of all, less the virtual time
+	compared int   // how many they were; 0: not yet
+	wrong    bool  // its own
 }
 
 // condition is what faults have made of a node.
@@ -67,6 +76,7 @@ func newNode(w *world, i int) *node {
 			Executors: []string{"wasm"}, Slots: slots,
 		},
 	}
+	n.own = n.skew
 	return n
 }
 
@@ -105,7 +115,7 @@ func (n *node) start() {
 		n.dir[s] = &view{}
 	}
 	clear(n.seen)
-	n.runs, n.wholeAt, n.reportAt = nil, 0, 0
+	n.runs, n.wholeAt, n.reportAt, n.clocks = nil, 0, 0, clocks{}
 	n.worker = worker.New(worker.Config{Self: n.name, Boot: n.boot, Capability: n.cap}, slices.Clone(n.disk.kept))
 	for s := range n.hosts {
 		if n.disk.shards[s].id != 0 {

@@ -118,6 +118,9 @@ func (o *oracle) sent(h *host, m *raftpb.Message) {
 	g := &o.shards[h.shard].group
 	d := h.n.disk.shards[h.shard].log
 	id := h.rep.ID()
+	if t := m.GetType(); h.skewed && (t == raftpb.MsgPreVote || t == raftpb.MsgVote) {
+		o.w.violate("clock", "%s shard %d campaigns though its clock is wrong", h.n.name, h.shard)
+	}
 	switch m.GetType() {
 	case raftpb.MsgVote:
 		g.bids[ballot{id, m.GetTerm()}] = position{m.GetLogTerm(), m.GetIndex()}

@@ -59,7 +59,7 @@ func TestCampaign(t *testing.T) {
 		}
 	}
 	for _, e := range []string{
-		"churned", "cut off", "delayed", "double reports", "doubled", "garbage", "held back", "hit while a group changed", "lies", "lost",
+		"churned", "clocks found wrong", "cut off", "delayed", "double reports", "doubled", "garbage", "held back", "hit while a group changed", "lies", "lost",
 		"pauses over every timeout", "refused from strangers", "replayed", "slow syncs", "stolen attempts", "stopped with a full disk",
 		"unsynced writes lost", "wrong results",
 	} {

@@ -47,6 +47,7 @@ type world struct {
 	failed    *Violation
 	ills      uint64 // faults so far
 	healed    bool
+	jumped    bool // some wall clock was set off
 	network   [32]byte
 	attach    [][]uint32 // shards that a node's worker serves
 	members   [][]*node  // by shard: the nodes that hold a replica
