@@ -34,6 +34,8 @@ type ledgers struct {
 	mu         sync.Mutex
 	dirty      map[uint32]bool      // shards to look at
 	mismatches map[uint32][]uint64  // entries at which this node disagrees with its leaders
+	audited    map[uint32]uint64    // how far down each ledger was read since the start, 1 at the end; tend's alone
+	gaveAway   map[uint32]time.Time // when a leadership was last given away for a mismatch; tend's alone
 	fillAt     map[uint32]time.Time // when to look for missing entries again
 	complained map[uint32]time.Time // when an anchor's failure was last logged
 }
@@ -45,7 +47,7 @@ func newLedgers(n *Node) *ledgers {
 		anchor = n.parts.Anchor
 	}
 	return &ledgers{
-		n: n, ledger: l, anchor: anchor, wake: make(chan struct{}, 1), dirty: map[uint32]bool{},
+		n: n, ledger: l, anchor: anchor, wake: make(chan struct{}, 1), dirty: map[uint32]bool{}, audited: map[uint32]uint64{}, gaveAway: map[uint32]time.Time{},
 		mismatches: map[uint32][]uint64{}, fillAt: map[uint32]time.Time{}, complained: map[uint32]time.Time{},
 	}
 }
@@ -176,6 +178,17 @@ func (c *ledgers) tend(ctx context.Context, id uint32) (again bool, err error) {
 	if err := c.seal(id); err != nil {
 		return true, err
 	}
+	whole, err := c.check(id, p.head)
+	if err != nil {
+		return true, err
+	}
+	if c.mismatched()[id] > 0 { // nothing is built on what does not fit
+		if p.mine {
+			c.giveAway(id)
+		}
+		return true, nil
+	}
+	again = !whole
 	if p.mine && len(p.cuts) > 0 {
 		again = true
 		if err := c.confirm(ctx, id, p.cuts[0].Seq); err != nil {
@@ -197,7 +210,7 @@ func (c *ledgers) append(id uint32, p position) error {
 		if err != nil {
 			return err
 		}
-		if !ok && p.head.Seq > tip { // the replica began behind these, at a snapshot
+		if !ok && p.head.Seq > tip { // the replica began behind these, at a snapshot, or they were lost
 			if err := c.ledger.Base(id, p.head.Seq, p.head.Hash); err != nil {
 				return err
 			}
@@ -218,6 +231,9 @@ func (c *ledgers) append(id uint32, p position) error {
 			return err
 		}
 		if _, err := c.ledger.Append(made); err != nil {
+			return err
+		}
+		if err := c.sealOne(id, b.Seq); err != nil { // before its anchor may be pruned
 			return err
 		}
 		c.prune(id, b.Seq)

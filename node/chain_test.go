@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"github.com/ciro-network/ciro/chain"
+	"github.com/ciro-network/ciro/chain/ledger"
 	"github.com/ciro-network/ciro/node"
 	"github.com/ciro-network/ciro/node/api"
 	"github.com/ciro-network/ciro/node/config"
 	"github.com/ciro-network/ciro/node/nodetest"
+	"github.com/ciro-network/ciro/node/store"
 )
 
 // proofOf waits for the proof of a job through node i.
@@ -71,6 +73,58 @@ func numberOf(t *testing.T, c *nodetest.Cluster, peer string, among ...int) int 
 	}
 	t.Fatalf("nobody is %s", peer)
 	return 0
+}
+
+// ledgerOf reads the ledger that a node which is down has of shard 0, entry by
+// entry, as it is stored.
+func ledgerOf(t *testing.T, c *nodetest.Cluster, i int) (entries []string) {
+	t.Helper()
+	onDisk(t, c, i, func(l *ledger.Ledger, _ *store.Store) {
+		tip, _, err := l.Tip(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seq := uint64(1); seq <= tip; seq++ {
+			e, ok, err := l.Entry(0, seq)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				entries = append(entries, fmt.Sprintf("%d is missing", seq))
+				continue
+			}
+			entries = append(entries, fmt.Sprintf("%d signer %q reference %s %x", seq, e.Signer, e.Reference, e.Encode()))
+		}
+	})
+	return entries
+}
+
+// shelf is the part of a node's store in which its ledgers are.
+type shelf struct{ s *store.Store }
+
+const shelfName = "c/l/"
+
+func (h shelf) Get(key []byte) ([]byte, bool, error) {
+	return h.s.Get(append([]byte(shelfName), key...))
+}
+
+func (h shelf) Put(pairs ...ledger.Pair) error {
+	b := h.s.NewBatch()
+	for _, p := range pairs {
+		b.Set(append([]byte(shelfName), p.Key...), p.Value)
+	}
+	return b.Commit(true)
+}
+
+// onDisk opens the store of a node that is down.
+func onDisk(t *testing.T, c *nodetest.Cluster, i int, f func(*ledger.Ledger, *store.Store)) {
+	t.Helper()
+	s, err := store.Open(c.DataDir(i), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	f(ledger.New([32]byte{}, shelf{s}, nil), s)
 }
 
 const job3 = `{"name":"j","module":"$MODULE","tasks":3,"resources":{"cpu":1,"memory":"1MiB"}}`

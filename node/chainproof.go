@@ -232,6 +232,9 @@ func (a *adapter) ChainStatus(ctx context.Context) (api.ChainStatus, error) {
 		return nil
 	})
 	slices.SortFunc(out.Shards, func(x, y api.ShardChain) int { return x.Shard - y.Shard })
+	if wrong := a.n.chain.wrong(); len(wrong) > 0 {
+		out.LocalShards = wrong
+	}
 	for _, n := range a.n.chain.mismatched() {
 		out.Local += n
 	}

@@ -63,10 +63,11 @@
 // What the shards' logs cut into batches (package scheduler/shard) is stored by
 // the engine in the same write as the log. A goroutine of its own computes the
 // batches' Merkle roots, appends to the shards' ledgers (package chain/ledger) and
-// compares what leaders anchored with it; a difference is an error in the log, a
-// failing check in /health and a metric. Where this node leads, it has the oldest
+// compares what leaders anchored with it, and what is on disk with what the log
+// names; a difference is an error in the log, a failing check in /health and a
+// metric, and nothing is anchored on top of it: another voter has to lead. Where this node leads, it has the oldest
 // batch anchored and signs for it. A voter that joined by a snapshot fetches older
-// entries and batches from other voters, so that a proof survives every node that
+// entries and batches from other voters, as does one that has lost some, so that a proof survives every node that
 // had a part in it. The newest blockchain.keep_batches batches of a shard are kept
 // for proofs, ledger entries for ever: about 500 bytes per batch.
 //

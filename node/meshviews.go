@@ -90,12 +90,12 @@ func (a *adapter) Health(ctx context.Context) (api.Health, error) {
 	slices.Sort(stopped)
 	h.Checks = append(h.Checks, store, check("replicas", stopped, "every replica of this node runs", "replicas of this node have stopped; restart it, and see its log: shards "))
 	var differ []string
-	for id := range a.n.chain.mismatched() {
+	for _, id := range a.n.chain.wrong() {
 		differ = append(differ, fmt.Sprint(id))
 	}
-	slices.Sort(differ)
 	h.Checks = append(h.Checks, check("ledger", differ, "what leaders anchored is what this node made of the log",
-		"LEDGER MISMATCH: what a leader anchored is not what the log says, in shards "))
+		"LEDGER MISMATCH: this node's ledger is not what was anchored (its log names the entries; if only this node says so, "+
+			"let it leave, empty its data directory and join again), in shards "))
 	clock := a.n.clockCheck()
 	h.Checks = append(h.Checks, clock)
 	switch {

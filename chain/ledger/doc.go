@@ -20,7 +20,8 @@
 // snapshot begins at the snapshot's tip ([Ledger.Base]) and fills in what is older
 // from other voters ([Ledger.Want], [Ledger.Fill]), newest first, each entry
 // checked against the hash that the one after it names. So what was signed by a
-// leader survives it on every voter.
+// leader survives it on every voter. An entry that was lost is wanted again
+// ([Ledger.Forget]); [Ledger.Audit] finds what is lost or changed.
 //
 // # As an anchor
 //

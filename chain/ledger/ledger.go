@@ -266,6 +266,64 @@ func (l *Ledger) expected(shard uint32, x *extent) ([32]byte, error) {
 	return e.Previous, nil
 }
 
+// Forget says that what is here up to an entry cannot be relied on: it is wanted
+// from others again. What they do not have to send, since it fits, is taken back.
+func (l *Ledger) Forget(shard uint32, seq uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	x, err := l.extent(shard)
+	if err != nil || seq < x.low {
+		return err
+	}
+	next := extent{tip: x.tip, low: min(seq, x.tip) + 1, hash: x.hash}
+	if err := l.store.Put(next.pair(shard)); err != nil {
+		return fmt.Errorf("ledger of shard %d: %w", shard, err)
+	}
+	*x = next
+	return nil
+}
+
+// Audit reads the ledger from an entry downwards, 0 being the newest, at most n
+// entries of it, and returns where to go on, 0 when nothing is left. Entries that
+// are gone, or up to final have no signer, are wanted from then on. ErrMismatch
+// says that the entry returned is not what the one after it names.
+func (l *Ledger) Audit(shard uint32, from, final uint64, n int) (next uint64, err error) {
+	l.mu.Lock()
+	x, err := l.extent(shard)
+	if err != nil {
+		l.mu.Unlock()
+		return 0, err
+	}
+	at := *x
+	l.mu.Unlock()
+	want, seq := at.hash, at.tip
+	if from > 0 && from < at.tip {
+		after, ok, err := l.Entry(shard, from+1)
+		if err != nil || !ok {
+			return 0, err // it was here a moment ago: forgotten since
+		}
+		want, seq = after.Previous, from
+	}
+	for ; seq >= at.low && n > 0; n-- {
+		e, ok, err := l.Entry(shard, seq)
+		switch {
+		case err != nil:
+			return seq, err
+		case !ok:
+			return 0, l.Forget(shard, seq)
+		case e.Hash() != want:
+			return seq, fmt.Errorf("entry %d of shard %d has hash %x, and what follows it names %x: %w", seq, shard, e.Hash(), want, ErrMismatch)
+		case e.Signer == "" && seq <= final:
+			return 0, l.Forget(shard, seq)
+		}
+		want, seq = e.Previous, seq-1
+	}
+	if seq < at.low {
+		return 0, nil
+	}
+	return seq, nil
+}
+
 // fillAtOnce bounds how many entries that are here already one Fill walks over.
 const fillAtOnce = 4096
 

@@ -293,6 +293,110 @@ func TestNewVoterFillsIn(t *testing.T) {
 	}
 }
 
+// entries makes a ledger of n signed entries.
+func entries(t *testing.T, n uint64) *Ledger {
+	t.Helper()
+	l := fresh()
+	_, sign := signer(1)
+	for seq := uint64(1); seq <= n; seq++ {
+		e, err := l.Append(chaintest.Batch(0, seq, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := Sealed(e, chain.Receipt{Reference: "r"}, sign)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Seal(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+// audit reads a ledger from its tip down, n entries at a time.
+func audit(l *Ledger, final uint64, n int) (at uint64, err error) {
+	for {
+		if at, err = l.Audit(0, at, final, n); err != nil || at == 0 {
+			return at, err
+		}
+	}
+}
+
+// TestAuditFindsWhatIsLostOrChanged damages a ledger entry by entry: what is gone
+// or was never signed is wanted again and comes back from another voter, what is
+// changed is a mismatch.
+func TestAuditFindsWhatIsLostOrChanged(t *testing.T) {
+	const n = 9
+	whole := entries(t, n)
+	for _, step := range []int{1, 2, 4, 100} {
+		if at, err := audit(whole, n, step); err != nil || at != 0 {
+			t.Fatalf("by %d: a whole ledger has an audit of %d, %v", step, at, err)
+		}
+		if _, _, missing, err := whole.Want(0); missing || err != nil {
+			t.Fatalf("a whole ledger wants something: %v", err)
+		}
+		for seq := uint64(1); seq <= n; seq++ {
+			gone, unsigned, changed := entries(t, n), entries(t, n), entries(t, n)
+			delete(gone.store.(*Memory).m, string(entryKey(0, seq)))
+			e, _, err := whole.Entry(0, seq)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bare, other := *e, *e
+			bare.Signer, bare.Signature = "", nil
+			other.Root[3] ^= 1
+			if err := errors.Join(unsigned.store.Put(Pair{entryKey(0, seq), bare.Encode()}), changed.store.Put(Pair{entryKey(0, seq), other.Encode()})); err != nil {
+				t.Fatal(err)
+			}
+			if at, err := audit(changed, n, step); !errors.Is(err, ErrMismatch) || at != seq {
+				t.Errorf("by %d: entry %d was changed and the audit says %d, %v", step, seq, at, err)
+			}
+			if _, err := audit(unsigned, seq-1, step); err != nil {
+				t.Error(err)
+			}
+			if _, _, missing, err := unsigned.Want(0); missing || err != nil {
+				t.Errorf("by %d: entry %d is not final and not signed, and is wanted: %v", step, seq, err)
+			}
+			for name, l := range map[string]*Ledger{"gone": gone, "unsigned": unsigned} {
+				if at, err := audit(l, n, step); err != nil || at != 0 {
+					t.Fatalf("%s: %d, %v", name, at, err)
+				}
+				wanted, _, missing, err := l.Want(0)
+				if err != nil || !missing || wanted != seq {
+					t.Fatalf("by %d: entry %d is %s, and %d is wanted (%v), %v", step, seq, name, wanted, missing, err)
+				}
+				if err := l.Fill(e); err != nil {
+					t.Fatal(err)
+				}
+				if _, _, missing, _ := l.Want(0); missing {
+					t.Errorf("by %d: entry %d came back and there is more wanted", step, seq)
+				}
+			}
+		}
+	}
+}
+
+// TestForget takes a ledger back down to an entry and below what is here.
+func TestForget(t *testing.T) {
+	l := entries(t, 4)
+	if err := errors.Join(l.Forget(0, 2), l.Forget(0, 1), l.Forget(0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if seq, _, missing, err := New(l.network, l.store, l.verify).Want(0); seq != 2 || !missing || err != nil {
+		t.Errorf("%d is wanted, %v, %v", seq, missing, err)
+	}
+	if err := l.Forget(0, 99); err != nil {
+		t.Fatal(err)
+	}
+	if seq, _, missing, err := l.Want(0); seq != 4 || !missing || err != nil {
+		t.Errorf("%d is wanted, %v, %v", seq, missing, err)
+	}
+	if next, err := l.Append(chaintest.Batch(0, 5, 1)); err != nil || next.Seq != 5 {
+		t.Errorf("the ledger does not go on: %v", err)
+	}
+}
+
 // broken is a store that fails on demand.
 type broken struct {
 	Memory
@@ -335,9 +439,10 @@ func TestBrokenStore(t *testing.T) {
 	_, errAppend := cold.Append(chaintest.Batch(0, 2, 1))
 	_, _, errTip := cold.Tip(0)
 	_, _, _, errWant := cold.Want(0)
+	_, errAudit := cold.Audit(0, 0, 1, 9)
 	_, errHead := cold.Anchor().Head(t.Context(), chaintest.Network, 0)
 	_, errFind := cold.Anchor().Find(t.Context(), chaintest.Network, 0, 1)
-	for i, err := range []error{errAppend, errTip, errWant, errHead, errFind, cold.Base(0, 9, [32]byte{}), cold.Seal(Seal{Seq: 1}), cold.Fill(sample())} {
+	for i, err := range []error{errAppend, errTip, errWant, errHead, errFind, cold.Base(0, 9, [32]byte{}), cold.Seal(Seal{Seq: 1}), cold.Fill(sample()), cold.Forget(0, 1), errAudit} {
 		if !errors.Is(err, no) {
 			t.Errorf("%d: %v", i, err)
 		}

@@ -182,7 +182,8 @@ func (c *console) chainStatus(ctx *cli.Context, n *client.Client) error {
 		fmt.Fprintf(c.err, "shards %s did not answer: they are missing here\n", numbers(s.Unanswered))
 	}
 	if s.Local > 0 {
-		fmt.Fprintf(c.err, "LEDGER MISMATCH: the node disagrees with what was anchored at %d entries; its log names them\n", s.Local)
+		fmt.Fprintf(c.err, "LEDGER MISMATCH: the node disagrees with what was anchored at %d entries of shards %s; its log names them\n",
+			s.Local, numbers(s.LocalShards))
 	}
 	return err
 }

@@ -23,7 +23,9 @@ type ChainStatus struct {
 	Shards     []ShardChain `json:"shards"`
 	Unanswered []int        `json:"unanswered,omitempty" doc:"Shards whose leader did not answer"`
 	Local      int          `json:"localMismatches" doc:"Mismatches that this node has seen in all its shards"`
-	AsOf       Time         `json:"asOf,omitzero"`
+	// The shards of those mismatches.
+	LocalShards []int `json:"localMismatchShards,omitempty" doc:"Shards of which this node's ledger is not what was anchored"`
+	AsOf        Time  `json:"asOf,omitzero"`
 }
 
 // LedgerEntry is one entry of a shard's ledger.

@@ -1,0 +1,74 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ciro-network/ciro/chain/ledger"
+	"github.com/ciro-network/ciro/scheduler/job"
+	"github.com/ciro-network/ciro/scheduler/shard"
+)
+
+// auditAtOnce bounds the entries that one look at a ledger reads again.
+const auditAtOnce = 4096
+
+// check holds a shard's ledger against what the log says of it: the newest
+// anchored entry must be the one that the state names, and everything below it
+// must lead up to it. What is missing, or lacks the leader's word for good, is
+// wanted from other voters; what differs is an alarm. The whole ledger is read
+// once in a node's life, some of it at a time; whole says that it was.
+func (c *ledgers) check(id uint32, head job.Head) (whole bool, err error) {
+	if head.Seq > 0 {
+		e, ok, err := c.ledger.Entry(id, head.Seq)
+		switch {
+		case err != nil:
+			return false, err
+		case ok && e.Hash() != head.Hash:
+			c.alarm(id, head.Seq, fmt.Errorf("entry %d has hash %x here, and %x in the shard's log: %w", head.Seq, e.Hash(), head.Hash, ledger.ErrMismatch))
+			return false, nil
+		case (!ok || e.Signer == "") && c.mismatched()[id] == 0:
+			if err := c.ledger.Forget(id, head.Seq); err != nil {
+				return false, err
+			}
+		}
+	}
+	at := c.audited[id]
+	if at == 1 {
+		return true, nil
+	}
+	next, err := c.ledger.Audit(id, at, head.Seq, auditAtOnce)
+	if errors.Is(err, ledger.ErrMismatch) {
+		c.alarm(id, next, err)
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	c.audited[id] = max(next, 1)
+	return next == 0, nil
+}
+
+// giveAwayEvery bounds how often a leadership is given away for a ledger that
+// does not fit, should all voters' be so.
+const giveAwayEvery = time.Minute
+
+// giveAway lets another voter lead a shard of which this node's ledger is wrong:
+// it could anchor nothing.
+func (c *ledgers) giveAway(id uint32) {
+	if time.Since(c.gaveAway[id]) >= giveAwayEvery {
+		c.gaveAway[id] = time.Now()
+		c.n.engine.offer(input{shard: id, event: shard.HandOver{}})
+	}
+}
+
+// wrong lists the shards of whose ledgers this node has seen mismatches.
+func (c *ledgers) wrong() []int {
+	out := []int{}
+	for id := range c.mismatched() { // any order: sorted below
+		out = append(out, int(id))
+	}
+	slices.Sort(out)
+	return out
+}
