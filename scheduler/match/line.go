@@ -206,6 +206,18 @@ func (q *Queue) Starved(since int64) []*Shape {
 	return out
 }
 
+// NextStarved returns one of those shapes, or nil: the first behind the place
+// where the last call has stopped. It looks at each shape once at most.
+func (q *Queue) NextStarved(since int64) *Shape {
+	for range q.list {
+		q.round++
+		if s := q.list[q.round%len(q.list)]; s.count > 0 && s.nowhere() && s.since <= since {
+			return s
+		}
+	}
+	return nil
+}
+
 // Freshen tells the shapes that fit nowhere of the workers that have more room
 // than before, or are new.
 func (q *Queue) Freshen(p *Pool) {

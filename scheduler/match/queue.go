@@ -105,6 +105,7 @@ type Queue struct {
 	places   int
 	tasks    int // of all jobs
 	deferred []*Shape
+	round    int  // of NextStarved
 	owners   bool // clients are told apart
 }
 
@@ -251,6 +252,16 @@ func (q *Queue) Return(t Task, notBefore int64) {
 		}
 		it.again = slices.Insert(it.again, i, t.Index)
 		q.enter(it)
+	}
+}
+
+// Restore puts back a task that was taken and found no place after all: its
+// shape has waited since it did before.
+func (q *Queue) Restore(t Task, notBefore int64) {
+	if it := q.items[itemKey{t.Job, t.Index == job.GatherIndex}]; it != nil {
+		since := it.shape.since
+		q.Return(t, notBefore)
+		it.shape.since = since
 	}
 }
 

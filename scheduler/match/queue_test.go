@@ -368,3 +368,34 @@ func TestOwnersAreToldApart(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestARefusalIsNoTurn takes a task for a booking that is refused, again and
+// again: its kind has waited all along, also when it is the only one.
+func TestARefusalIsNoTurn(t *testing.T) {
+	s, q, p := newShard(), NewQueue(), &Pool{}
+	q.Advance(epoch)
+	q.Add(s.accept(t, plan{cpu: 1000}))
+	for i := range int64(5) {
+		q.Advance(epoch + 1000*i)
+		task, j, shape, ok := q.Head()
+		if i > 0 {
+			shape = q.NextStarved(epoch)
+			if shape == nil {
+				t.Fatalf("after %d refusals the task is not said to have waited", i)
+			}
+			task, j, ok = q.First(shape)
+		}
+		if !ok {
+			t.Fatal("nothing waits")
+		}
+		if _, v := p.Choose(shape, &Ask{Task: task, Spec: j.Spec, Need: shape.Need}, &Options{}); v != Nowhere {
+			t.Fatalf("an empty pool has a place: %v", v)
+		}
+		q.Settled(shape, Nowhere)
+		q.Take(task)
+		if q.NextStarved(epoch) != nil {
+			t.Fatal("nothing is left, and something starves")
+		}
+		q.Restore(task, 0)
+	}
+}

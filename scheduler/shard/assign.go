@@ -21,6 +21,7 @@ type placing struct {
 	pool        match.Pool   // views of the attached workers
 	reserved    []*reservation
 	constraints match.Constraints
+	turnAt      int // place in the round of workers that are asked for a turn
 }
 
 // schedule books places for the tasks that come first, until no more fit.
@@ -86,7 +87,7 @@ func (r *Replica) book(j *job.Job, a *match.Ask, view *match.Worker) {
 	w := r.lead.worker(view.ID)
 	w.pending = w.pending.Add(a.Need)
 	w.slots++
-	w.view.Free, w.view.FreeSlots = w.view.Free.Sub(a.Need), w.view.FreeSlots-1
+	w.view.Free, w.view.FreeSlots = w.view.Free.Sub(a.Need), w.view.FreeSlots-min(w.view.FreeSlots, 1)
 	r.lead.pool.Update(&w.view)
 	r.do(Work{To: view.ID, Msg: work.Book{Key: b.key, Need: a.Need}})
 }
@@ -108,7 +109,7 @@ func (r *Replica) dropBooking(k ref, b *booking, release bool) {
 	r.lead.queue.Discharge(b.client, b.need)
 	if j := r.lead.active[k.job]; j != nil {
 		if t := j.Task(k.task); t.State == job.Queued {
-			r.lead.queue.Return(match.Task{Job: k.job, Index: k.task}, t.NotBefore)
+			r.lead.queue.Restore(match.Task{Job: k.job, Index: k.task}, t.NotBefore)
 		}
 	}
 	if w := r.lead.worker(b.worker); w != nil {
@@ -133,7 +134,7 @@ func (r *Replica) booked(w *worker, m work.Booked) {
 	}
 	r.answered(w, b)
 	r.capacity(w, m.Free, m.FreeSlots)
-	b.since = r.now.Mono
+	b.since, w.asked = r.now.Mono, 0
 	j := r.state.Jobs[k.job]
 	if j == nil || !j.Eligible(k.task, r.shardNow) || !r.propose(&job.Command{
 		Op: job.OpAssign, Job: k.job, Task: k.task, Attempt: m.Key.Attempt, Worker: w.view.ID,

@@ -23,6 +23,7 @@ type Params struct {
 	Attach        time.Duration // more of it after a change of leader, default 5 s
 	Booking       time.Duration // patience with a booking, default 1500 ms
 	Answer        time.Duration // patience of a client's request, default 2500 ms
+	Turn          time.Duration // waiting passed over before busy workers are asked for a turn, default 500 ms
 	Reserve       time.Duration // waiting passed over before a reservation, default 60 s
 	DeadAfter     time.Duration // silence after which a voter is replaced, default 30 s
 	CatchUp       time.Duration // time a learner has to catch up, default 2 min
@@ -63,6 +64,7 @@ func (p Params) withDefaults() Params {
 	p.Attach = or(p.Attach, 5*time.Second)
 	p.Booking = or(p.Booking, 1500*time.Millisecond)
 	p.Answer = or(p.Answer, 2500*time.Millisecond)
+	p.Turn = or(p.Turn, 500*time.Millisecond)
 	p.Reserve = or(p.Reserve, 60*time.Second)
 	p.DeadAfter = or(p.DeadAfter, 30*time.Second)
 	p.CatchUp = or(p.CatchUp, 2*time.Minute)

@@ -165,3 +165,29 @@ func TestLeadersShareAWorker(t *testing.T) {
 		t.Errorf("it took %v to do %v of work", last, least)
 	}
 }
+
+// TestLateLeaderGetsItsTurn gives a busy worker's second leader one task to
+// place: the first leader, whose tasks take every place the moment that it is
+// free, must not keep the other out until its own queue is empty.
+func TestLateLeaderGetsItsTurn(t *testing.T) {
+	const slots = 2
+	c := newCrowd(t, 2, slots)
+	c.run(time.Second)
+	for i, tasks := range []int{300, 1} {
+		o := offerOf(tasks)
+		binary.BigEndian.PutUint64(o.Nonce[:], uint64(i))
+		c.lead(i, shard.Submit{Token: 1, Offer: o.Encode(), Holders: []string{name(i)}})
+		if i == 0 {
+			c.run(3 * time.Second)
+		}
+	}
+	at := c.now
+	c.run(5 * time.Minute)
+	if !c.over() {
+		t.Fatalf("some jobs had not ended after %v", c.now)
+	}
+	t.Logf("the late leader's task ended %v after it was there, the other's after %v; %d bookings were refused", c.done[1]-at, c.done[0]-at, c.refused)
+	if c.done[1]-at > 2*time.Second {
+		t.Errorf("a task of 200 ms waited %v for its turn", c.done[1]-at)
+	}
+}

@@ -50,8 +50,11 @@
 // was assigned for Params.Reserve, the leader keeps the worker for it where it
 // will fit soonest (match.Hold); there are at most 16 such reservations, and they
 // end with the leadership. Shards do not know of each other's: a worker that many
-// shards share is kept free of this shard's tasks only, and the worker's own turns
-// between the leaders it has refused do the rest. A refused booking costs a round
+// shards share is kept free of this shard's tasks only, and the turns that the
+// worker gives the leaders that it has refused do the rest. The leader that had a
+// place is the first to hear that it is free, so a leader to which all workers
+// look full for Params.Turn asks some of them all the same: whom a worker refuses
+// for want of room hears first of the next place. A refused booking costs a round
 // trip, no attempt and no log entry.
 //
 // # Limits

@@ -90,7 +90,7 @@ func (r *Replica) Waiting(j *job.Job) Waiting {
 func (r *Replica) waiting(j *job.Job, position int) Waiting {
 	l, wire := r.lead, j.WireIndex(position)
 	w := Waiting{Task: wire}
-	if l.bookings[ref{j.ID, wire}] != nil {
+	if b := l.bookings[ref{j.ID, wire}]; b != nil && (b.answered || !b.turn) {
 		w.Code, w.Sentence = WaitsBooking, "a place is being booked at a worker"
 		return w
 	}

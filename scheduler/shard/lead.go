@@ -51,6 +51,7 @@ type worker struct {
 	view    match.Worker
 	pending job.Resources // of bookings that it has not answered
 	slots   uint32        // number of those
+	asked   time.Duration // when it was last asked for a turn
 }
 
 const maxModules = 32
@@ -62,6 +63,7 @@ type booking struct {
 	worker   string
 	client   *match.Client
 	answered bool // held by the worker; the assignment is proposed
+	turn     bool // asked of a worker that looks full
 	since    time.Duration
 	ends     time.Duration // by then it will be over, if it runs at once
 }
@@ -164,6 +166,7 @@ func (r *Replica) tick() {
 	r.expireBookings()
 	r.judgeLeases()
 	r.cutIfDue()
+	r.askTurn()
 	l.dirty = len(l.active) > 0
 	if r.now.Mono < l.slowAt {
 		return

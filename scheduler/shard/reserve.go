@@ -35,7 +35,7 @@ func (r *Replica) tendReservations() {
 	releases := r.releases()
 	l.reserved = slices.DeleteFunc(l.reserved, func(v *reservation) bool {
 		j := l.active[v.task.Job]
-		if l.worker(v.w.view.ID) != v.w || j == nil || !l.queue.Waits(v.task) || !mayFit(j.Spec, v.shape.Need, &v.w.view) ||
+		if l.worker(v.w.view.ID) != v.w || j == nil || !l.waits(v.task) || !mayFit(j.Spec, v.shape.Need, &v.w.view) ||
 			r.now.Mono > v.w.view.Hold.Start+unknownUse { // other shards keep it busy: look for another
 			r.unhold(v.w)
 			return true
@@ -127,9 +127,12 @@ func (r *Replica) placeReserved() {
 	l := r.lead
 	l.reserved = slices.DeleteFunc(l.reserved, func(v *reservation) bool {
 		j := l.active[v.task.Job]
-		if l.worker(v.w.view.ID) != v.w || j == nil || !l.queue.Waits(v.task) || l.bookings[ref{v.task.Job, v.task.Index}] != nil {
+		if l.worker(v.w.view.ID) != v.w || j == nil || !l.waits(v.task) {
 			r.unhold(v.w)
 			return true
+		}
+		if l.bookings[ref{v.task.Job, v.task.Index}] != nil {
+			return false // the worker was asked just now
 		}
 		a := r.ask(j, v.task)
 		if match.Judge(a.Spec, a.Need, &v.w.view) != match.Fits {
