@@ -10,8 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -225,48 +223,4 @@ func (a *adapter) resolve(ctx context.Context, text string) (job.ID, error) {
 		copy(id[:], s)
 	}
 	return id, nil
-}
-
-// List implements api.Jobs. Pages follow the submission time, newest first; the
-// cursor is the last job's.
-func (a *adapter) List(ctx context.Context, q api.ListQuery) (api.JobList, error) {
-	limit := q.Limit
-	if limit <= 0 || limit > api.MaxListLimit {
-		limit = 100
-	}
-	skip := 0
-	if q.Cursor != "" {
-		v, err := strconv.Atoi(q.Cursor)
-		if err != nil || v < 0 || v > 100*api.MaxListLimit {
-			return api.JobList{}, api.Refuse(api.CodeInvalidRequest, "take it from the page before", "%q is no cursor", q.Cursor)
-		}
-		skip = v
-	}
-	out := api.JobList{Jobs: []api.JobSummary{}, AsOf: api.At(time.Now())}
-	seen := map[string]bool{}
-	req := &meshpb.JobRequest{What: &meshpb.JobRequest_List{List: &meshpb.List{State: q.State, Type: q.Type, Limit: uint32(min(skip+limit+1, api.MaxListLimit))}}}
-	out.Unanswered = a.everyLeader(ctx, req, func(r *meshpb.JobReply) error {
-		var part []api.JobSummary
-		if err := json.Unmarshal(r.Json, &part); err != nil {
-			return err
-		}
-		for _, s := range part {
-			if !seen[s.ID] {
-				seen[s.ID] = true
-				out.Jobs = append(out.Jobs, s)
-			}
-		}
-		return nil
-	})
-	slices.SortFunc(out.Jobs, func(x, y api.JobSummary) int {
-		if c := y.Submitted.Compare(x.Submitted.Time); c != 0 {
-			return c
-		}
-		return strings.Compare(x.ID, y.ID)
-	})
-	out.Jobs = out.Jobs[min(skip, len(out.Jobs)):]
-	if len(out.Jobs) > limit {
-		out.Jobs, out.Next = out.Jobs[:limit], strconv.Itoa(skip+limit)
-	}
-	return out, nil
 }

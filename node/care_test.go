@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -40,7 +42,44 @@ func TestConstraintsDryRunAndRetry(t *testing.T) {
 		c.WaitReplicated()
 		tryConstraints(t, c)
 		tryRetry(t, c)
+		tryPages(t, c)
 	})
+}
+
+// tryPages: every node pages through all jobs, each once, however few fit on a page.
+func tryPages(t *testing.T, c *nodetest.Cluster) {
+	var want []string
+	for i := range 7 {
+		want = append(want, c.Submit(i%3, fmt.Sprintf(`{"name":"Page %d","module":"$MODULE","constraints":"os == \"plan9\""}`, i)).Job)
+	}
+	for i := range 3 {
+		var got []string
+		q := api.ListQuery{Text: "PAGE", State: api.JobPending, Limit: 2}
+		for {
+			list, err := c.Node(i).Jobs().List(t.Context(), q)
+			if err != nil || len(list.Jobs) > 2 || len(list.Unanswered) > 0 {
+				t.Fatalf("%+v, %v", list, err)
+			}
+			for _, j := range list.Jobs {
+				got = append(got, j.ID)
+			}
+			if q.Cursor = list.Next; list.Next == "" {
+				break
+			}
+		}
+		slices.Sort(got) // of several shards, whose clocks agree only nearly
+		if sorted := slices.Sorted(slices.Values(want)); !slices.Equal(got, sorted) {
+			t.Errorf("node %d lists %v, want %v", i, got, sorted)
+		}
+	}
+	list, err := c.Node(0).Jobs().List(t.Context(), api.ListQuery{Text: want[0][:8]})
+	if err != nil || len(list.Jobs) != 1 || list.Jobs[0].ID != want[0] {
+		t.Errorf("%+v, %v", list, err)
+	}
+	shards, err := c.Node(2).Mesh().Shards(t.Context())
+	if err != nil || len(shards.Shards) == 0 || !shards.Shards[0].Complete || len(shards.Shards[0].Reasons) > 0 || shards.Shards[0].Live != 3 {
+		t.Errorf("%+v, %v", shards, err)
+	}
 }
 
 func tryConstraints(t *testing.T, c *nodetest.Cluster) {

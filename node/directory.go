@@ -149,7 +149,7 @@ func (d *directory) learn(r *meshpb.ShardReport, sure bool) (changed, back bool)
 	changed = r.Leader != old.Leader || r.Term != old.Term
 	back = r.Leader != "" && time.Since(old.at) > 2*placement.RefreshEvery(uint32(len(d.shards)))
 	if r.Wanted == 0 && r.Leader == old.Leader {
-		r.Wanted, r.Live, r.Jobs = old.Wanted, old.Live, old.Jobs
+		r.Wanted, r.Live, r.Jobs, r.Behind = old.Wanted, old.Live, old.Jobs, old.Behind
 	}
 	old.ShardReport, old.at = r, time.Now()
 	return changed, back

@@ -343,26 +343,6 @@ func (n *Node) serveFind(ctx context.Context, f *meshpb.Find) *meshpb.JobReply {
 	return out
 }
 
-func (n *Node) serveList(ctx context.Context, l *meshpb.List) *meshpb.JobReply {
-	limit := min(int(l.Limit), api.MaxListLimit)
-	list := []api.JobSummary{}
-	shards := n.led(ctx, func(on uint32, r *shard.Replica) {
-		jobs := r.State().SortedJobs()
-		count := 0
-		for i := len(jobs) - 1; i >= 0 && count < limit; i-- {
-			j := jobs[i]
-			if l.State != "" && j.State.String() != l.State || l.Type != "" && j.Spec.Type != l.Type {
-				continue
-			}
-			list = append(list, summarise(j, on))
-			count++
-		}
-	})
-	r := jsonReply(list)
-	r.Shards = shards
-	return r
-}
-
 func (n *Node) serveWorkers(ctx context.Context) *meshpb.JobReply {
 	var all []leaderWorker
 	shards := n.led(ctx, func(on uint32, r *shard.Replica) {

@@ -161,6 +161,10 @@ func (n *Node) report(ctx context.Context, said map[uint32]*meshpb.ShardReport, 
 			if k.Leader != n.self {
 				continue // its Led is on the way
 			}
+			behind := r.Behind()
+			for _, p := range slices.Concat(k.Voters, k.Learners) {
+				rep.Behind = append(rep.Behind, behind[p])
+			}
 			old := said[id]
 			if whole || old == nil || old.Term != rep.Term || old.Live != rep.Live || old.Wanted != rep.Wanted || !slices.Equal(old.Voters, rep.Voters) {
 				out = append(out, rep)

@@ -19,6 +19,7 @@ type Submission struct {
 type ListQuery struct {
 	State  string // one of the Job states
 	Type   string // a job type
+	Text   string // part of the name or type in any case, or the beginning of the id
 	Limit  int    // 1 to MaxListLimit
 	Cursor string // Next of the page before
 }

@@ -85,22 +85,25 @@ type Voter struct {
 	Peer    string `json:"peer"`
 	Learner bool   `json:"learner,omitempty"`
 	Seen    Time   `json:"seen,omitzero" doc:"Last contact with the leader, when the leader answered"`
+	Behind  uint64 `json:"behind,omitempty" doc:"Entries of the log that it had not confirmed when the leader last reported"`
 }
 
 // Shard is the state of one shard's group.
 type Shard struct {
-	ID       int     `json:"id"`
-	Leader   string  `json:"leader,omitempty" doc:"Peer id; empty when no leader is known"`
-	Term     uint64  `json:"term"`
-	Applied  uint64  `json:"applied,omitempty" doc:"Applied log index at the node that answered"`
-	Voters   []Voter `json:"voters"`
-	Target   int     `json:"target" doc:"Voters the shard should have now"`
-	Complete bool    `json:"complete" doc:"True when it has them"`
-	Jobs     int     `json:"jobs,omitempty" doc:"Jobs that are not terminal"`
-	Queued   int     `json:"queued,omitempty" doc:"Tasks that wait"`
-	Trouble  string  `json:"trouble,omitempty" doc:"Why nothing can be decided, and what to do, when a majority of the voters is unreachable"`
-	Local    string  `json:"local,omitempty" doc:"This node's part: leader, follower, learner, or none"`
-	AsOf     Time    `json:"asOf,omitzero"`
+	ID       int      `json:"id"`
+	Leader   string   `json:"leader,omitempty" doc:"Peer id; empty when no leader is known"`
+	Term     uint64   `json:"term"`
+	Applied  uint64   `json:"applied,omitempty" doc:"Applied log index at the node that answered"`
+	Voters   []Voter  `json:"voters"`
+	Target   int      `json:"target" doc:"Voters the shard should have now"`
+	Live     int      `json:"live,omitempty" doc:"Voters that the leader hears, itself included"`
+	Complete bool     `json:"complete" doc:"True when it has them"`
+	Jobs     int      `json:"jobs,omitempty" doc:"Jobs that are not terminal"`
+	Queued   int      `json:"queued,omitempty" doc:"Tasks that wait"`
+	Trouble  string   `json:"trouble,omitempty" doc:"Why nothing can be decided, and what to do, when a majority of the voters is unreachable"`
+	Local    string   `json:"local,omitempty" doc:"This node's part: leader, follower, learner, or none"`
+	AsOf     Time     `json:"asOf,omitzero" doc:"When its leader was last heard of"`
+	Reasons  []Reason `json:"reasons,omitempty" doc:"Why it is not complete: no_leader, unheard, majority_lost, no_report, few_voters or silent_voters"`
 }
 
 // ShardList is every shard of the network, by number.

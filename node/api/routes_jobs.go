@@ -23,6 +23,7 @@ type submitInput struct {
 type listInput struct {
 	State  string `query:"state" enum:"pending,running,assembling,completed,failed,cancelled" doc:"Only jobs in this state"`
 	Type   string `query:"type" maxLength:"64" doc:"Only jobs of this type"`
+	Text   string `query:"text" maxLength:"64" doc:"Only jobs with this in their name or type, in any case, or with an id that begins so"`
 	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"Page size"`
 	Cursor string `query:"cursor" maxLength:"1024" doc:"next of the page before"`
 }
@@ -71,7 +72,7 @@ func (s *Server) submit(ctx context.Context, in *submitInput) (Acceptance, error
 
 // list gives one page.
 func (s *Server) list(ctx context.Context, in *listInput) (JobList, error) {
-	page, err := s.cfg.Jobs.List(ctx, ListQuery{State: in.State, Type: in.Type, Limit: in.Limit, Cursor: in.Cursor})
+	page, err := s.cfg.Jobs.List(ctx, ListQuery{State: in.State, Type: in.Type, Text: in.Text, Limit: in.Limit, Cursor: in.Cursor})
 	if page.Jobs == nil {
 		page.Jobs = []JobSummary{}
 	}

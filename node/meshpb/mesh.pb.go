@@ -557,6 +557,7 @@ type ShardReport struct {
 	Wanted        uint32                 `protobuf:"varint,6,opt,name=wanted,proto3" json:"wanted,omitempty"` // voters that should be
 	Live          uint32                 `protobuf:"varint,7,opt,name=live,proto3" json:"live,omitempty"`     // voters heard lately
 	Jobs          uint32                 `protobuf:"varint,8,opt,name=jobs,proto3" json:"jobs,omitempty"`
+	Behind        []uint64               `protobuf:"varint,9,rep,packed,name=behind,proto3" json:"behind,omitempty"` // entries of the log that each of voters and then learners lacks
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -645,6 +646,13 @@ func (x *ShardReport) GetJobs() uint32 {
 		return x.Jobs
 	}
 	return 0
+}
+
+func (x *ShardReport) GetBehind() []uint64 {
+	if x != nil {
+		return x.Behind
+	}
+	return nil
 }
 
 // ShardReports is gossiped by a leader about the shards that it leads.
@@ -1850,6 +1858,9 @@ type List struct {
 	State         string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
 	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`                         // in the name or type, or the beginning of the id
+	Before        int64                  `protobuf:"varint,5,opt,name=before,proto3" json:"before,omitempty"`                    // only jobs behind this one in the list's order: accepted at, ms
+	BeforeId      []byte                 `protobuf:"bytes,6,opt,name=before_id,json=beforeId,proto3" json:"before_id,omitempty"` // and its id; without it from the newest on
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1903,6 +1914,27 @@ func (x *List) GetLimit() uint32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *List) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *List) GetBefore() int64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *List) GetBeforeId() []byte {
+	if x != nil {
+		return x.BeforeId
+	}
+	return nil
 }
 
 type Workers struct {
@@ -2773,7 +2805,7 @@ const file_mesh_proto_rawDesc = "" +
 	"\fDirectoryAge\x12\x12\n" +
 	"\x04root\x18\x01 \x01(\x06R\x04root\x12\x16\n" +
 	"\x06starts\x18\x02 \x01(\x04R\x06starts\x12\x10\n" +
-	"\x03run\x18\x03 \x01(\x06R\x03run\"\xc3\x01\n" +
+	"\x03run\x18\x03 \x01(\x06R\x03run\"\xdb\x01\n" +
 	"\vShardReport\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x16\n" +
@@ -2782,7 +2814,8 @@ const file_mesh_proto_rawDesc = "" +
 	"\blearners\x18\x05 \x03(\tR\blearners\x12\x16\n" +
 	"\x06wanted\x18\x06 \x01(\rR\x06wanted\x12\x12\n" +
 	"\x04live\x18\a \x01(\rR\x04live\x12\x12\n" +
-	"\x04jobs\x18\b \x01(\rR\x04jobs\"C\n" +
+	"\x04jobs\x18\b \x01(\rR\x04jobs\x12\x16\n" +
+	"\x06behind\x18\t \x03(\x04R\x06behind\"C\n" +
 	"\fShardReports\x123\n" +
 	"\areports\x18\x01 \x03(\v2\x19.ciro.mesh.v1.ShardReportR\areports\"B\n" +
 	"\tRaftBatch\x125\n" +
@@ -2863,11 +2896,14 @@ const file_mesh_proto_rawDesc = "" +
 	"\x03job\x18\x01 \x01(\fR\x03job\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\"\x1e\n" +
 	"\x04Find\x12\x16\n" +
-	"\x06prefix\x18\x01 \x01(\tR\x06prefix\"F\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\"\x8f\x01\n" +
 	"\x04List\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\rR\x05limit\"\t\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\x12\x16\n" +
+	"\x06before\x18\x05 \x01(\x03R\x06before\x12\x1b\n" +
+	"\tbefore_id\x18\x06 \x01(\fR\bbeforeId\"\t\n" +
 	"\aWorkers\"=\n" +
 	"\x05Watch\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\fR\x03job\x12\x14\n" +

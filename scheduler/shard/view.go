@@ -1,6 +1,9 @@
 package shard
 
 import (
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/tracker"
+
 	"github.com/ciro-network/ciro/scheduler/job"
 	"github.com/ciro-network/ciro/scheduler/work"
 )
@@ -72,6 +75,23 @@ func (r *Replica) Health() Health {
 		}
 	}
 	return h
+}
+
+// Behind says how many entries of this leader's log each replica of the group has
+// not confirmed, by peer; nil unless this replica leads.
+func (r *Replica) Behind() map[string]uint64 {
+	if r.lead == nil || !r.lead.ready {
+		return nil
+	}
+	match := map[uint64]uint64{}
+	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) { match[id] = pr.Match })
+	last := match[r.cfg.ID]
+	out := make(map[string]uint64, len(match))
+	// any order: into a map
+	for id, m := range match {
+		out[r.peerOf(id)] = last - min(last, m)
+	}
+	return out
 }
 
 // Heard counts the voters that this leader has heard within two election

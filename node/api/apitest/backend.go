@@ -267,7 +267,7 @@ func (b *Backend) List(_ context.Context, q api.ListQuery) (api.JobList, error) 
 			seen = id == q.Cursor
 			continue
 		}
-		if q.State != "" && job.State != q.State || q.Type != "" && job.Type != q.Type {
+		if q.State != "" && job.State != q.State || q.Type != "" && job.Type != q.Type || !strings.Contains(job.Name+job.Type, q.Text) {
 			continue
 		}
 		if len(list.Jobs) == q.Limit {

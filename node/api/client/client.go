@@ -237,6 +237,7 @@ func (c *Client) List(ctx context.Context, q api.ListQuery) (api.JobList, error)
 	query := url.Values{}
 	setText(query, "state", q.State)
 	setText(query, "type", q.Type)
+	setText(query, "text", q.Text)
 	setText(query, "cursor", q.Cursor)
 	if q.Limit > 0 {
 		query.Set("limit", strconv.Itoa(q.Limit))

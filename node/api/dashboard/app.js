@@ -42,9 +42,11 @@ function showLink() {
   by("gone").hidden = !link.down || link.login;
   document.body.classList.toggle("old", link.down > 0);
   if (link.down) {
-    const since = link.heard ? `since ${clock(link.heard)} (${span((Date.now() - link.heard) / 1e3)}). What is shown here is from then` : "so far";
+    const since = link.heard ? `since ${clock(link.heard)}. What is shown here is from then` : "so far";
     say(by("gone-what"), `No answer from this node ${since}.`);
-    say(by("gone-next"), link.next > Date.now() ? `Next try in ${span(Math.ceil((link.next - Date.now()) / 1e3))}.` : "Trying.");
+    say(by("gone-next"), `Gone for ${span((Date.now() - (link.heard || link.down)) / 1e3)}. ` + (link.next > Date.now() ? `Next try in ${span(Math.ceil((link.next - Date.now()) / 1e3))}.` : "Trying."));
+    by("health").className = "state bad";
+    say(by("health"), "no answer");
   }
   say(by("fresh"), link.down || link.login || !link.heard ? "" : `heard ${clock(link.heard)}`);
   if (by("login").hidden === link.login) {
@@ -55,7 +57,7 @@ function showLink() {
   if (link.login) say(by("login-note"), link.refused ? "The node did not take this token." : "");
   const lines = [];
   if (!link.down && !link.login) {
-    for (const p of new Set([health, ...views[view].polls])) {
+    for (const p of new Set([health, ...(views[view].asks || views[view].polls)])) {
       if (p.failure) lines.push(`${p.label}: ${p.at ? "not refreshed since " + clock(p.at) : "not loaded"}: ${sentence(p.failure)}.`);
       if (p.missing.length) lines.push(`${p.label}: ${list(p.missing)} did not answer; what they hold is missing.`);
     }

@@ -177,6 +177,7 @@ for (const name of ["task-state", "log-attempt", "log-stream"]) by(name).addEven
 
 export const jobView = {
   polls: [poll],
+  asks: [poll, files],
   open(wanted = "", task) {
     try { wanted = decodeURIComponent(wanted); } catch { /* as it is */ }
     const before = chosen;

@@ -173,6 +173,7 @@ const lag = (v) => (v.behind ? ` (${v.behind} behind)` : "");
 const shardsPoll = new Poll("Shards", 5e3, () => "/network/shards", (v) => {
   if (view("shards")) shards.show([...v.shards].sort((a, b) => a.complete - b.complete || a.id - b.id));
   const bad = v.shards.filter((s) => !s.complete);
+  shardsPoll.missing = []; // each says so itself
   total.shards = count(v.shards, condition);
   total.trouble = bad.length ? some(bad.map((s) => s.id)) : "none";
   total.jobs = String(v.shards.reduce((n, s) => n + (s.jobs || 0), 0));
@@ -268,7 +269,7 @@ export const views = {
   jobs: { polls: [page], hear: (e) => changes(e) && page.soon(2e3) },
   workers: { polls: [workersPoll] },
   shards: { polls: [shardsPoll], open: () => peers.again() },
-  peers: { polls: [], open: () => peers.again() },
+  peers: { polls: [], asks: [peers], open: () => peers.again() },
   ledger: {
     polls: [chainPoll, entriesPoll],
     open(shard = "0") {
