@@ -113,7 +113,8 @@
 // chunks that hold the state. MsgSnap carries that alone. Its receiver fetches
 // the chunks one after the other (Fetch) from the sender's disk, keeps each as it
 // comes, asks again for what was lost, reads the state a piece per Step, and only
-// then tells raft. While a follower fetches, the leader makes no newer snapshot,
+// then tells raft. It holds no more than the chunks that have come, whatever size
+// the manifest tells, and drops a snapshot that does not add up. While a follower fetches, the leader makes no newer snapshot,
 // unless the log grows too long or the group has changed: then the follower is
 // sent the new manifest and begins again.
 //

@@ -26,8 +26,8 @@ type incoming struct {
 	msg     *raftpb.Message
 	index   uint64
 	man     manifest
-	data    []byte // of the chunks that are here
-	next    int    // chunk
+	chunks  [][]byte // that are here: what a manifest says of their size allocates nothing
+	bytes   uint64   // in them
 	askedAt time.Duration
 	gotAt   time.Duration
 	dec     *job.Decoder // once all chunks are here
@@ -67,30 +67,35 @@ func (r *Replica) offered(from string, m *raftpb.Message) {
 func (r *Replica) fetch() {
 	in := r.incoming
 	in.askedAt = r.now.Mono
-	r.do(Fetch{From: in.from, Index: in.index, N: uint32(in.next)})
+	r.do(Fetch{From: in.from, Index: in.index, N: uint32(len(in.chunks))})
 }
 
 // fetched takes a chunk, or the word that it could not be had.
 func (r *Replica) fetched(ev Fetched) {
 	in := r.incoming
-	if in == nil || in.dec != nil || ev.Index != in.index || int(ev.N) != in.next {
+	if in == nil || in.dec != nil || ev.Index != in.index || int(ev.N) != len(in.chunks) {
 		return
 	}
-	if len(ev.Data) == 0 || len(ev.Data) > MaxChunk || sha256.Sum256(ev.Data) != in.man.sums[in.next] {
+	if len(ev.Data) == 0 || len(ev.Data) > MaxChunk || sha256.Sum256(ev.Data) != in.man.sums[ev.N] {
 		in.askedAt = r.now.Mono - fetchPatience + fetchAgain
 		return
 	}
-	r.do(Persist{Chunks: []Chunk{{Index: in.index, N: ev.N, Data: ev.Data}}})
-	if in.data == nil {
-		in.data = make([]byte, 0, in.man.size)
+	in.chunks, in.bytes, in.gotAt = append(in.chunks, ev.Data), in.bytes+uint64(len(ev.Data)), r.now.Mono
+	last := len(in.chunks) == len(in.man.sums)
+	if in.bytes > in.man.size || last && in.bytes != in.man.size {
+		r.incoming = nil // the manifest lies
+		return
 	}
-	in.data = append(in.data, ev.Data...)
-	in.next, in.gotAt = in.next+1, r.now.Mono
-	if in.next < len(in.man.sums) {
+	r.do(Persist{Chunks: []Chunk{{Index: in.index, N: ev.N, Data: ev.Data}}})
+	if !last {
 		r.fetch()
 		return
 	}
-	in.dec = job.NewDecoder(in.data)
+	data := make([]byte, 0, in.bytes)
+	for i, c := range in.chunks {
+		data, in.chunks[i] = append(data, c...), nil
+	}
+	in.dec = job.NewDecoder(data)
 }
 
 // takeSnapshot goes on with a snapshot that is being fetched: it repeats what

@@ -81,7 +81,7 @@ func readManifest(b []byte) (manifest, error) {
 		copy(sum[:], r.Fixed(sha256.Size))
 		m.sums = append(m.sums, sum)
 	}
-	if m.size > maxSnapshot || len(m.sums) == 0 {
+	if m.size > maxSnapshot || m.size > uint64(len(m.sums))*MaxChunk || m.size < uint64(len(m.sums)) || len(m.sums) == 0 {
 		r.Fail(errors.New("its size is out of bounds"))
 	}
 	if err := r.Close(); err != nil {
