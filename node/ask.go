@@ -106,13 +106,13 @@ func (a *adapter) askOne(ctx context.Context, who asked, req *meshpb.JobRequest,
 func refuse(r *meshpb.JobReply) *api.Refusal {
 	switch r.Code {
 	case job.ReasonInvalid:
-		return api.Refuse(api.CodeInvalidSpec, "", "%s", r.Message)
+		return api.Refuse(api.CodeInvalidSpec, "correct the job and submit it again", "%s", r.Message)
 	case job.ReasonExpired:
 		return api.Refuse(api.CodeExpired, "submit the job again", "%s", r.Message)
 	case job.ReasonUnknown:
 		return api.Refuse(api.CodeUnknownJob, "ciro job list shows the known ones", "%s", r.Message)
 	case job.ReasonEnded, job.ReasonNotFailed, job.ReasonNotDead, job.ReasonStale:
-		return api.Refuse(api.CodeConflict, "", "%s", r.Message)
+		return api.Refuse(api.CodeConflict, "ciro job describe JOB shows its state", "%s", r.Message)
 	case job.ReasonBusy, shard.ReasonClientRate:
 		out := api.Refuse(r.Code, "try again in a moment", "%s", r.Message)
 		out.RetryAfter = time.Second
@@ -121,6 +121,9 @@ func refuse(r *meshpb.JobReply) *api.Refusal {
 		out := api.Refuse(r.Code, "wait until some of them have ended, or cancel some", "%s", r.Message)
 		out.RetryAfter = 5 * time.Second
 		return out
+	}
+	if r.Code == reasonInputs {
+		return api.Refuse(r.Code, "see that a connected node has them, then submit the same job again", "%s", r.Message)
 	}
 	return api.Refuse(r.Code, "", "%s", r.Message)
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -49,6 +50,21 @@ func (a *adapter) bring(ctx context.Context, text string) (cid.Cid, error) {
 	return c, nil
 }
 
+// unreadable makes a refusal of why content cannot be given: what other members
+// made is not this node's fault.
+func unreadable(what string, err error) error {
+	switch {
+	case errors.Is(err, blobs.ErrRefused):
+		return api.Refuse(api.CodeInvalidRequest, "only plain files and directories are served; name a file, or have the content made again without links",
+			"%s: %v", what, err)
+	case errors.Is(err, blobs.ErrLimit):
+		return api.Refuse(api.CodeTooLarge, "ask for single files of it", "%s: %v", what, err)
+	case errors.Is(err, blobs.ErrNotFound):
+		return api.Refuse(api.CodeNotFound, "GET /blobs/{cid}?list=true and GET /jobs/{id}/results list the files", "%s: %v", what, err)
+	}
+	return err
+}
+
 // fetchPatience bounds looking for a blob that a person asked for.
 const fetchPatience = 30 * time.Second
 
@@ -60,7 +76,7 @@ func (a *adapter) Open(ctx context.Context, text, path string) (io.ReadSeekClose
 	}
 	f, size, err := a.n.blobs.Open(ctx, c, path)
 	if err != nil {
-		return nil, 0, api.Refuse(api.CodeNotFound, "GET /jobs/{id}/results lists the files", "%s: %v", path, err)
+		return nil, 0, unreadable(cmp.Or(path, text), err)
 	}
 	return f, size, nil
 }
@@ -73,7 +89,7 @@ func (a *adapter) Files(ctx context.Context, text string) ([]api.BlobFile, error
 	}
 	entries, err := a.n.blobs.List(ctx, c)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(text, err)
 	}
 	out := make([]api.BlobFile, 0, len(entries))
 	for _, e := range entries {

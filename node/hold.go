@@ -61,12 +61,19 @@ func (n *Node) hold(ctx context.Context, until time.Time, cids, from []string) e
 		if _, err := n.blobs.Fetch(ctx, c, peers, blobs.FetchLimit{Bytes: maxBlobBytes}); err != nil {
 			return err
 		}
+		// What unfolds to links or to names that lead elsewhere is no input.
+		if _, err := n.blobs.List(ctx, c); err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
 		if err := n.blobs.Pin(ctx, pinOwner(until, s), c); err != nil {
 			return fmt.Errorf("pin %s: %w", s, err)
 		}
 	}
 	return nil
 }
+
+// reasonInputs refuses a job whose module or inputs nobody gave.
+const reasonInputs = "inputs_unavailable"
 
 // maxBlobBytes bounds one module, input or output that a node takes in.
 const maxBlobBytes = 1 << 30
@@ -102,7 +109,7 @@ func (n *Node) serveHold(ctx context.Context, h *meshpb.Hold) *meshpb.JobReply {
 		if errors.Is(err, blobs.ErrQuota) {
 			return refusal(api.CodeBusy, err.Error())
 		}
-		return refusal("inputs_unavailable", err.Error())
+		return refusal(reasonInputs, err.Error())
 	}
 	return &meshpb.JobReply{}
 }

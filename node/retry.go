@@ -61,7 +61,7 @@ func (n *Node) serveRetry(ctx context.Context, q *meshpb.Retry) *meshpb.JobReply
 		holders, err = n.holdAgain(holding, id, spec, from)
 		done()
 		if err != nil {
-			return refusal("inputs_unavailable", "module or inputs can no longer be fetched; submit the job again: "+err.Error())
+			return refusal(reasonInputs, "module or inputs can no longer be fetched; submit the job again: "+err.Error())
 		}
 	}
 	a, err := n.engine.ask(ctx, on, func(t uint64) shard.Event {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/ciro-network/ciro/node/api"
 	"github.com/ciro-network/ciro/node/meshpb"
+	"github.com/ciro-network/ciro/p2p/blobs"
 	"github.com/ciro-network/ciro/scheduler/job"
 	"github.com/ciro-network/ciro/scheduler/shard"
 )
@@ -131,8 +133,11 @@ func (n *Node) accept(ctx context.Context, from string, s *meshpb.Submit) *meshp
 	if r := n.leadsReply(ctx, on); r != nil {
 		return r
 	}
+	if errors.Is(err, blobs.ErrRefused) || errors.Is(err, blobs.ErrLimit) {
+		return refusal(job.ReasonInvalid, "module or inputs cannot be taken: "+err.Error())
+	}
 	if err != nil {
-		return refusal("inputs_unavailable", "module or inputs could not be fetched: "+err.Error())
+		return refusal(reasonInputs, "module or inputs could not be fetched: "+err.Error())
 	}
 	a, err := n.engine.ask(ctx, on, func(t uint64) shard.Event {
 		return shard.Submit{Token: t, Offer: s.Offer, Holders: holders}

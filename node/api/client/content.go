@@ -61,6 +61,11 @@ func (c *Client) Files(ctx context.Context, cid string) (api.BlobList, error) {
 // and their number, -1 when the node does not say. The caller closes it.
 func (c *Client) Open(ctx context.Context, cid, file string) (io.ReadCloser, int64, error) {
 	target := "/blobs/" + url.PathEscape(cid)
+	for name := range strings.SplitSeq(file, "/") {
+		if name == "." || name == ".." { // a server would take it for a step in its own paths
+			return nil, 0, api.Refuse(api.CodeInvalidRequest, "ciro job results JOB lists the files", "%q is no path of a file in %s", file, cid)
+		}
+	}
 	if file != "" {
 		target += "/" + escapePath(file)
 	}
