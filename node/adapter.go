@@ -28,9 +28,15 @@ import (
 // least.
 const offerLife = time.Hour
 
-// answerTimeout bounds how long a request looks for a coordinator: the minority
-// side of a partition says so in time (G7).
+// answerTimeout bounds the whole of a request at this node's door, however many
+// nodes and steps it takes: the minority side of a partition says so in time
+// (G7). A coordinator that has more to do for the request extends it for as
+// often as it says so, which it does only while a majority follows it.
 const answerTimeout = 2800 * time.Millisecond
+
+// answerBy is the deadline of a request that comes to the door now. Every step
+// of the request is given the same one.
+func answerBy() time.Time { return time.Now().Add(answerTimeout) }
 
 // adapter is the node as its HTTP interface sees it.
 type adapter struct{ n *Node }
@@ -45,6 +51,7 @@ func short(p string) string {
 
 // Submit implements api.Jobs.
 func (a *adapter) Submit(ctx context.Context, s api.Submission) (api.Acceptance, error) {
+	until := answerBy()
 	raw, offer, err := a.offer(ctx, s)
 	if err != nil {
 		return api.Acceptance{}, err
@@ -54,7 +61,7 @@ func (a *adapter) Submit(ctx context.Context, s api.Submission) (api.Acceptance,
 	on := id.Shard(a.n.net.gen.Shards)
 	req := &meshpb.JobRequest{What: &meshpb.JobRequest_Submit{Submit: &meshpb.Submit{Offer: raw, Holders: []string{a.n.self}}}}
 	var acc *meshpb.Acceptance
-	err = a.leader(ctx, on, req, func(r *meshpb.JobReply) error { acc = r.Acceptance; return nil })
+	err = a.leader(ctx, asked{shard: on, until: until}, req, func(r *meshpb.JobReply) error { acc = r.Acceptance; return nil })
 	if err == nil && !bytes.Equal(acc.GetJob(), id[:]) { // none, or not of this job
 		err = errNoReply
 	}
@@ -164,26 +171,32 @@ func (a *adapter) checkModule(ctx context.Context, spec *job.Spec) error {
 
 // Cancel implements api.Jobs.
 func (a *adapter) Cancel(ctx context.Context, text, reason string) error {
-	id, err := a.resolve(ctx, text)
+	until := answerBy()
+	id, err := a.resolve(ctx, until, text)
 	if err != nil {
 		return err
 	}
 	req := &meshpb.JobRequest{What: &meshpb.JobRequest_Cancel{Cancel: &meshpb.Cancel{Job: id[:], Why: reason}}}
-	return a.leader(ctx, id.Shard(a.n.net.gen.Shards), req, func(*meshpb.JobReply) error { return nil })
+	return a.leader(ctx, asked{shard: id.Shard(a.n.net.gen.Shards), until: until}, req, func(*meshpb.JobReply) error { return nil })
 }
 
 // Describe implements api.Jobs.
 func (a *adapter) Describe(ctx context.Context, text string, stale bool) (api.Job, error) {
-	id, err := a.resolve(ctx, text)
+	until := answerBy()
+	id, err := a.resolve(ctx, until, text)
 	if err != nil {
 		return api.Job{}, err
 	}
 	var out api.Job
+	ask := asked{shard: id.Shard(a.n.net.gen.Shards), until: until}
+	if stale {
+		ask.until = until.Add(-rememberedTimeout) // so that others' memories can be asked for in time
+	}
 	req := &meshpb.JobRequest{What: &meshpb.JobRequest_Describe{Describe: &meshpb.Describe{Job: id[:]}}}
-	err = a.leader(ctx, id.Shard(a.n.net.gen.Shards), req, func(r *meshpb.JobReply) error { return json.Unmarshal(r.Json, &out) })
+	err = a.leader(ctx, ask, req, func(r *meshpb.JobReply) error { return json.Unmarshal(r.Json, &out) })
 	var refused *api.Refusal
 	if stale && errors.As(err, &refused) && refused.Code == api.CodeUnavailable {
-		if r := a.remembered(ctx, id); r != nil {
+		if r := a.remembered(ctx, until, id); r != nil {
 			return out, json.Unmarshal(r.Json, &out)
 		}
 	}
@@ -191,7 +204,7 @@ func (a *adapter) Describe(ctx context.Context, text string, stale bool) (api.Jo
 }
 
 // resolve reads a job id or finds the one job whose id begins so.
-func (a *adapter) resolve(ctx context.Context, text string) (job.ID, error) {
+func (a *adapter) resolve(ctx context.Context, until time.Time, text string) (job.ID, error) {
 	if len(text) == 64 {
 		id, err := job.ParseID(text)
 		if err != nil {
@@ -204,7 +217,7 @@ func (a *adapter) resolve(ctx context.Context, text string) (job.ID, error) {
 	}
 	found := map[string]bool{}
 	req := &meshpb.JobRequest{What: &meshpb.JobRequest_Find{Find: &meshpb.Find{Prefix: text}}}
-	missing := a.everyLeader(ctx, req, func(r *meshpb.JobReply) error {
+	missing := a.everyLeader(ctx, until, req, func(r *meshpb.JobReply) error {
 		for _, b := range r.Ids {
 			found[string(b)] = true
 		}

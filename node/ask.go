@@ -18,9 +18,9 @@ import (
 
 // leader sends a request to the leader of a shard, following redirects, and
 // gives the replies to each. Refusals come back as *api.Refusal; when nobody
-// leads within answerTimeout it is CodeUnavailable with what is known.
-func (a *adapter) leader(ctx context.Context, on uint32, req *meshpb.JobRequest, each func(*meshpb.JobReply) error) error {
-	until := time.Now().Add(answerTimeout)
+// leads by the deadline it is CodeUnavailable with what is known.
+func (a *adapter) leader(ctx context.Context, door asked, req *meshpb.JobRequest, each func(*meshpb.JobReply) error) error {
+	on, until := door.shard, door.until
 	last := "no coordinator is known"
 	hint := ""
 	silent := map[string]bool{}
@@ -54,8 +54,8 @@ func (a *adapter) leader(ctx context.Context, on uint32, req *meshpb.JobRequest,
 	}
 }
 
-// asked is a node that is asked about a shard, and until when it may take to
-// give a first reply.
+// asked is a node that is asked about a shard, or whoever leads it, and until
+// when it may take to give a first reply.
 type asked struct {
 	shard uint32
 	peer  string
@@ -77,7 +77,7 @@ func (a *adapter) askOne(ctx context.Context, who asked, req *meshpb.JobRequest,
 	err = a.n.links.call(dialled, to, req, func(r *meshpb.JobReply) error {
 		timer.Stop()
 		if r.Code == codeWorking {
-			timer.Reset(acceptTimeout)
+			timer.Reset(answerTimeout)
 			return nil
 		}
 		if r.Code == shard.ReasonNotLeader || r.Code == shard.ReasonUnavailable {
@@ -128,17 +128,18 @@ func refuse(r *meshpb.JobReply) *api.Refusal {
 	return api.Refuse(r.Code, "", "%s", r.Message)
 }
 
-// rememberedTimeout bounds asking others for what they remember.
-const rememberedTimeout = time.Second
+// rememberedTimeout is what is left of a request's time to ask others for what
+// they remember.
+const rememberedTimeout = 500 * time.Millisecond
 
 // remembered is what this node remembers of a job, or else the first of the
 // shard's voters that answers; nil if nobody does.
-func (a *adapter) remembered(ctx context.Context, id job.ID) *meshpb.JobReply {
+func (a *adapter) remembered(ctx context.Context, until time.Time, id job.ID) *meshpb.JobReply {
 	ask := &meshpb.Describe{Job: id[:], Stale: true}
 	if r := a.n.serveDescribe(ctx, ask); r.Code == "" {
 		return r
 	}
-	ctx, cancel := context.WithTimeout(ctx, rememberedTimeout)
+	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	voters := a.n.dir.shard(id.Shard(a.n.net.gen.Shards)).Voters
 	replies := make(chan *meshpb.JobReply, len(voters))
@@ -198,8 +199,8 @@ func (a *adapter) unavailable(on uint32, last string, silent map[string]bool) *a
 // everyLeader asks the leaders of all shards in parallel and returns the shards
 // for which none answered. each is called from one goroutine at a time; it may
 // see a leader's reply twice.
-func (a *adapter) everyLeader(ctx context.Context, req *meshpb.JobRequest, each func(*meshpb.JobReply) error) []int {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+func (a *adapter) everyLeader(ctx context.Context, until time.Time, req *meshpb.JobRequest, each func(*meshpb.JobReply) error) []int {
+	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	answered := map[uint32]bool{}
 	var mu sync.Mutex

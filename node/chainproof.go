@@ -125,7 +125,7 @@ func (n *Node) addRecords(f *prooffile.File, id job.ID, on uint32) error {
 
 // Proof implements api.Chain: any voter of the job's shard can make it.
 func (a *adapter) Proof(ctx context.Context, text string) ([]byte, error) {
-	id, err := a.resolve(ctx, text)
+	id, err := a.resolve(ctx, answerBy(), text)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func (a *adapter) ChainStatus(ctx context.Context) (api.ChainStatus, error) {
 	out := api.ChainStatus{Network: a.n.net.String(), Anchor: "ledger", Shards: []api.ShardChain{}, AsOf: api.At(time.Now())}
 	seen := map[int]bool{}
 	req := &meshpb.JobRequest{What: &meshpb.JobRequest_ChainStatus{ChainStatus: &meshpb.ChainStatus{}}}
-	out.Unanswered = a.everyLeader(ctx, req, func(r *meshpb.JobReply) error {
+	out.Unanswered = a.everyLeader(ctx, answerBy(), req, func(r *meshpb.JobReply) error {
 		var part []api.ShardChain
 		if err := json.Unmarshal(r.Json, &part); err != nil {
 			return err
@@ -251,7 +251,7 @@ func (a *adapter) LedgerEntries(ctx context.Context, q api.EntryQuery) (api.Ledg
 	req := &meshpb.JobRequest{What: &meshpb.JobRequest_Entries{Entries: &meshpb.Entries{
 		Shard: uint32(q.Shard), Before: q.Before, Limit: uint32(min(max(q.Limit, 1), api.MaxListLimit)),
 	}}}
-	err := a.leader(ctx, uint32(q.Shard), req, func(r *meshpb.JobReply) error { return json.Unmarshal(r.Json, &out) })
+	err := a.leader(ctx, asked{shard: uint32(q.Shard), until: answerBy()}, req, func(r *meshpb.JobReply) error { return json.Unmarshal(r.Json, &out) })
 	return out, err
 }
 

@@ -71,7 +71,7 @@ func (a *adapter) DryRun(ctx context.Context, raw json.RawMessage) (api.DryRun, 
 	ahead := map[uint32]int{}
 	table := &match.Constraints{Compile: compile}
 	req := &meshpb.JobRequest{What: &meshpb.JobRequest_DryRun{DryRun: &meshpb.DryRun{Priority: uint32(spec.Priority)}}}
-	out.Unanswered = a.everyLeader(ctx, req, func(r *meshpb.JobReply) error {
+	out.Unanswered = a.everyLeader(ctx, answerBy(), req, func(r *meshpb.JobReply) error {
 		var f leaderFacts
 		if err := json.Unmarshal(r.Json, &f); err != nil {
 			return err

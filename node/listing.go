@@ -65,7 +65,7 @@ func (a *adapter) List(ctx context.Context, q api.ListQuery) (api.JobList, error
 		list.BeforeId, _ = hex.DecodeString(after.id) // parsePlace has read it
 	}
 	req := &meshpb.JobRequest{What: &meshpb.JobRequest_List{List: list}}
-	out.Unanswered = a.everyLeader(ctx, req, func(r *meshpb.JobReply) error {
+	out.Unanswered = a.everyLeader(ctx, answerBy(), req, func(r *meshpb.JobReply) error {
 		var part []api.JobSummary
 		if err := json.Unmarshal(r.Json, &part); err != nil {
 			return err

@@ -121,7 +121,7 @@ func (a *adapter) Workers(ctx context.Context) (api.WorkerList, error) {
 	byID := map[string]*api.Worker{}
 	names := a.n.dir.members(false)
 	req := &meshpb.JobRequest{What: &meshpb.JobRequest_Workers{Workers: &meshpb.Workers{}}}
-	a.everyLeader(ctx, req, func(r *meshpb.JobReply) error {
+	a.everyLeader(ctx, answerBy(), req, func(r *meshpb.JobReply) error {
 		var part []leaderWorker
 		if err := json.Unmarshal(r.Json, &part); err != nil {
 			return err

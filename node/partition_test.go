@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -186,6 +188,136 @@ func TestShortSilence(t *testing.T) {
 		c.Heal()
 		if n := results(t, c, id, 3, 1); n != 4 {
 			t.Errorf("%d of 4 results of the worker that was silent were used", n)
+		}
+	})
+}
+
+// TestMinorityAnswersInTime asks a coordinator that was cut off, and a node
+// without role beside it or alone, for everything that needs the coordinator of a shard,
+// by whole id and by prefix: one deadline holds for all steps of a request.
+func TestMinorityAnswersInTime(t *testing.T) {
+	inBubble(t, 4, func(t *testing.T, c *nodetest.Cluster) {
+		settle()
+		id := c.Submit(0, nowhere).Job
+		leader := leaderOf(t, c, 0, id)
+		for _, small := range [][]int{{leader, 3}, {(leader + 1) % 3, 3}, {3}} {
+			c.Cut(small...)
+			cut := time.Now()
+			for time.Since(cut) < 4*time.Second {
+				for _, door := range small {
+					go asks(t, c, door, id)
+				}
+				time.Sleep(250 * time.Millisecond)
+			}
+			time.Sleep(5 * time.Second)
+			c.Heal()
+			c.WaitReplicated()
+			settle()
+			leader = leaderOf(t, c, 0, id)
+		}
+	})
+}
+
+// asks asks a node on a minority's side for one thing after another.
+func asks(t *testing.T, c *nodetest.Cluster, door int, id string) {
+	jobs, rounds := c.Node(door).Jobs(), c.Node(door).Rounds()
+	for what, ask := range map[string]func() error{
+		"submit":           func() error { _, err := c.TrySubmit(door, nowhere, ""); return err },
+		"describe":         func() error { _, err := jobs.Describe(t.Context(), id, false); return err },
+		"remember":         func() error { _, err := jobs.Describe(t.Context(), id, true); return err },
+		"describe by part": func() error { _, err := jobs.Describe(t.Context(), id[:12], false); return err },
+		"remember by part": func() error { _, err := jobs.Describe(t.Context(), id[:12], true); return err },
+		"cancel":           func() error { return jobs.Cancel(t.Context(), id, "test") },
+		"cancel by part":   func() error { return jobs.Cancel(t.Context(), id[:12], "test") },
+		"retry by part":    func() error { _, err := rounds.Retry(t.Context(), id[:12], api.RetryQuery{}); return err },
+	} {
+		go func() {
+			asked := time.Now()
+			err := ask()
+			var refused *api.Refusal
+			if took := time.Since(asked); took > 3*time.Second {
+				t.Errorf("node %d took %v to answer %s: %v", door, took, what, err)
+			} else if errors.As(err, &refused) && refused.Code != api.CodeUnavailable {
+				t.Errorf("node %d answered %s with %v", door, what, err)
+			}
+		}()
+	}
+}
+
+// TestLeaderLostWhileWorking cuts a coordinator off with a door in the moment in
+// which it is elected: what the door was asked while there was none comes to one
+// that cannot finish it. The time of that adds to nothing.
+func TestLeaderLostWhileWorking(t *testing.T) {
+	inBubble(t, 4, func(t *testing.T, c *nodetest.Cluster) {
+		settle()
+		first := c.Submit(3, nowhere)
+		old := leaderOf(t, c, 3, first.Job)
+		c.Kill(old)
+		over := make(chan struct{})
+		time.AfterFunc(5*time.Second, func() { close(over) })
+		go func() {
+			for next := -1; next < 0; time.Sleep(5 * time.Millisecond) {
+				for i := range 3 {
+					if i == old {
+						continue
+					}
+					s, err := c.Node(i).Mesh().Status(t.Context())
+					if err == nil && slices.Contains(s.Leads, first.Shard) {
+						next = i
+					}
+				}
+				if next >= 0 {
+					c.Cut(next, 3)
+				}
+			}
+		}()
+		var all sync.WaitGroup
+		answers := map[string]int{}
+		var mu sync.Mutex
+		for ended := false; !ended; {
+			all.Go(func() {
+				asked := time.Now()
+				_, err := c.TrySubmit(3, nowhere, "")
+				var refused *api.Refusal
+				code := "accepted"
+				if errors.As(err, &refused) {
+					code = refused.Code
+				}
+				if took := time.Since(asked); took > 3*time.Second {
+					t.Errorf("a submission was answered after %v: %v", took, err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				answers[code]++
+			})
+			select {
+			case <-over:
+				ended = true
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+		all.Wait()
+		if t.Log(answers); answers[api.CodeUnavailable] == 0 {
+			t.Error("nobody was told that the coordinator is lost")
+		}
+	})
+}
+
+// TestCoordinatorTakesItsTime submits a job whose input nobody has: its
+// coordinator looks for it for longer than a request waits for a coordinator, and
+// the door waits, since a majority follows who says that it is at work.
+func TestCoordinatorTakesItsTime(t *testing.T) {
+	inBubble(t, 4, func(t *testing.T, c *nodetest.Cluster) {
+		b, err := c.Node(3).Blobs().Put(t.Context(), strings.NewReader("\x00asm\x01\x00\x00\x00"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := `{"module":"` + b.CID + `","inputs":[{"cid":"bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy","name":"a"}]}`
+		asked := time.Now()
+		_, err = c.Node(3).Jobs().Submit(t.Context(), api.Submission{Spec: []byte(text)})
+		var refused *api.Refusal
+		if took := time.Since(asked); took < 5*time.Second || !errors.As(err, &refused) || refused.Code != "inputs_unavailable" {
+			t.Errorf("after %v the door said %v", took, err)
 		}
 	})
 }

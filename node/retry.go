@@ -15,7 +15,8 @@ import (
 
 // Retry implements api.Rounds.
 func (a *adapter) Retry(ctx context.Context, text string, q api.RetryQuery) (api.Round, error) {
-	id, err := a.resolve(ctx, text)
+	until := answerBy()
+	id, err := a.resolve(ctx, until, text)
 	if err != nil {
 		return api.Round{}, err
 	}
@@ -25,7 +26,7 @@ func (a *adapter) Retry(ctx context.Context, text string, q api.RetryQuery) (api
 	}
 	var out api.Round
 	req := &meshpb.JobRequest{What: &meshpb.JobRequest_Retry{Retry: ask}}
-	err = a.leader(ctx, id.Shard(a.n.net.gen.Shards), req, func(r *meshpb.JobReply) error { return json.Unmarshal(r.Json, &out) })
+	err = a.leader(ctx, asked{shard: id.Shard(a.n.net.gen.Shards), until: until}, req, func(r *meshpb.JobReply) error { return json.Unmarshal(r.Json, &out) })
 	return out, err
 }
 
@@ -94,7 +95,7 @@ func (a *adapter) DeadLetters(ctx context.Context, limit int) (api.DeadLetterLis
 	out := api.DeadLetterList{Letters: []api.DeadLetter{}, AsOf: api.At(time.Now())}
 	req := &meshpb.JobRequest{What: &meshpb.JobRequest_DeadLetters{DeadLetters: &meshpb.DeadLetters{Limit: uint32(limit + 1)}}}
 	seen := map[int]bool{} // shards: a leader that has just changed may answer twice
-	out.Unanswered = a.everyLeader(ctx, req, func(r *meshpb.JobReply) error {
+	out.Unanswered = a.everyLeader(ctx, answerBy(), req, func(r *meshpb.JobReply) error {
 		var part []api.DeadLetter
 		if err := json.Unmarshal(r.Json, &part); err != nil {
 			return err

@@ -46,13 +46,14 @@ func (n *Node) serve(ctx context.Context, from peer.ID, raw []byte, reply func([
 func (n *Node) answer(ctx context.Context, from string, req *meshpb.JobRequest, each func(*meshpb.JobReply) error) error {
 	switch what := req.What.(type) {
 	case *meshpb.JobRequest_Submit:
-		ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
-		defer cancel()
-		// Fetching inputs may take a while: say at once that somebody is here.
-		if err := each(&meshpb.JobReply{Code: codeWorking}); err != nil {
-			return err
+		offer, err := job.DecodeOffer(what.Submit.Offer)
+		if err != nil {
+			return each(refusal(job.ReasonInvalid, err.Error()))
 		}
-		return each(n.accept(ctx, from, what.Submit))
+		id := offer.ID()
+		return n.working(ctx, id.Shard(n.net.gen.Shards), each, func(ctx context.Context) *meshpb.JobReply {
+			return n.accept(ctx, from, what.Submit)
+		})
 	case *meshpb.JobRequest_Cancel:
 		return each(n.serveCancel(ctx, what.Cancel))
 	case *meshpb.JobRequest_Describe:
@@ -64,12 +65,11 @@ func (n *Node) answer(ctx context.Context, from string, req *meshpb.JobRequest, 
 	case *meshpb.JobRequest_Workers:
 		return each(n.serveWorkers(ctx))
 	case *meshpb.JobRequest_Retry:
-		ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
-		defer cancel()
-		if err := each(&meshpb.JobReply{Code: codeWorking}); err != nil {
-			return err
+		_, on, bad := n.target(what.Retry.Job)
+		if bad != nil {
+			return each(bad)
 		}
-		return each(n.serveRetry(ctx, what.Retry))
+		return n.working(ctx, on, each, func(ctx context.Context) *meshpb.JobReply { return n.serveRetry(ctx, what.Retry) })
 	case *meshpb.JobRequest_DeadLetters:
 		return each(n.serveDeadLetters(ctx, what.DeadLetters))
 	case *meshpb.JobRequest_DryRun:

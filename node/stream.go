@@ -129,7 +129,7 @@ func (a *adapter) Watch(ctx context.Context, q api.WatchQuery, each func(api.Eve
 	if q.Job == "" {
 		return a.watchAll(ctx, each)
 	}
-	id, err := a.resolve(ctx, q.Job)
+	id, err := a.resolve(ctx, answerBy(), q.Job)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (a *adapter) Watch(ctx context.Context, q api.WatchQuery, each func(api.Eve
 	for {
 		var refused *api.Refusal
 		req := &meshpb.JobRequest{What: &meshpb.JobRequest_Watch{Watch: &meshpb.Watch{Job: id[:], Index: cursor.index, N: cursor.n}}}
-		err := a.leader(ctx, on, req, func(r *meshpb.JobReply) error {
+		err := a.leader(ctx, asked{shard: on, until: answerBy()}, req, func(r *meshpb.JobReply) error {
 			silent = time.Time{}
 			for _, e := range r.Events {
 				ev, ok := decodeEvent(e, on, &cursor)
