@@ -105,6 +105,9 @@ func (r *Replica) waiting(j *job.Job, position int) Waiting {
 	need := j.Need(wire)
 	w.Explanation = match.Explain(j.Spec, need, table)
 	w.Code, w.Sentence = CodeOf(&w.Explanation), w.Explanation.Sentence(j.Spec, need)
+	if w.Code == WaitsTurn {
+		w.Sentence += "; tasks before it are placed first"
+	}
 	if w.Workers == 0 {
 		w.Sentence = "no worker is attached to the shard; start one with: ciro start --join ADDRESS"
 	}

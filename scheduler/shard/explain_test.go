@@ -87,7 +87,9 @@ func (a *alone) submit(change func(*job.Spec)) *job.Job {
 // TestEveryWaitingCode brings a job into every waiting state: each has a code
 // that is listed with its meaning, and a sentence that says more than the code.
 func TestEveryWaitingCode(t *testing.T) {
-	listed := map[string]bool{shard.WaitsLeader: true} // the shell's: without a leader there is no Replica to say it
+	// The shell's: without a leader there is no Replica to say it. Package node's
+	// test of the same name reaches it.
+	listed := map[string]bool{shard.WaitsLeader: true}
 	for _, c := range shard.WaitCodes() {
 		if c.Code == "" || len(c.Meaning) < 20 {
 			t.Errorf("%q has no meaning: %q", c.Code, c.Meaning)
@@ -135,10 +137,17 @@ func TestEveryWaitingCode(t *testing.T) {
 	a.step(shard.Heard{From: "w", Msg: work.Started{Key: key}})
 	a.step(shard.Heard{From: "w", Msg: work.Report{Key: key, Cause: job.CauseExit, Detail: "exit code 3"}})
 	see(a, j, shard.WaitsBackoff, "next attempt")
-	if code := shard.CodeOf(&match.Explanation{Workers: 1, Fit: 1}); code != shard.WaitsTurn {
-		t.Error(code)
+
+	a = newAlone(t)
+	small := func(tasks uint32) func(*job.Spec) {
+		return func(s *job.Spec) { s.Tasks, s.Need.Memory = tasks, 1<<20 }
 	}
-	listed[shard.WaitsTurn] = true // passes within a Step: the leader places what fits at once
+	a.submit(small(256)) // as many as one pass places
+	j = a.submit(small(1))
+	a.attach(1000*300, 300, 300)
+	see(a, j, shard.WaitsTurn, "1 has room for it; tasks before it")
+	a.step(shard.Tick{}) // at once: Wake asks for it
+	see(a, j, shard.WaitsBooking)
 	for _, c := range shard.WaitCodes() {
 		if !listed[c.Code] {
 			t.Errorf("no test of %s", c.Code)
