@@ -96,12 +96,14 @@ func (r *Replica) Behind() map[string]uint64 {
 
 // Heard counts the voters that this leader has heard within two election
 // timeouts, itself included: those that make a majority now. 0 unless it leads.
+// A leader that stood still has not heard anybody when it goes on: what it
+// forgives the others for its own silence is no word of theirs.
 func (r *Replica) Heard() (n int) {
 	if r.lead == nil || !r.lead.ready {
 		return 0
 	}
 	for _, id := range r.conf.GetVoters() {
-		at, heard := r.lead.alive[id]
+		at, heard := r.lead.replied[id]
 		if id == r.cfg.ID || heard && !r.lead.lost[id] && r.now.Mono-at <= 2*r.p.electionTimeout() {
 			n++
 		}
