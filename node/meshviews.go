@@ -75,7 +75,7 @@ func (a *adapter) Health(ctx context.Context) (api.Health, error) {
 		check("leaders", lost, "every shard has a leader", "no leader known for shards "),
 		check("replication", thin, "every shard has the voters that it should have", "fewer voters than there should be in shards "))
 	if len(gone) > 0 {
-		h.Checks = append(h.Checks, api.Check{Name: "majority", Detail: strings.Join(gone, "; ")})
+		h.Checks = append(h.Checks, api.Check{Name: "majority", Detail: firstTwo(gone)})
 	}
 	store := api.Check{Name: "engine", OK: true, Detail: "the node's engine answers"}
 	var stopped []string
@@ -107,6 +107,15 @@ func (a *adapter) Health(ctx context.Context) (api.Health, error) {
 		h.Status = api.HealthDegraded
 	}
 	return h, nil
+}
+
+// firstTwo is the first two of several sentences, and how many there are besides.
+func firstTwo(sentences []string) string {
+	const shown = 2
+	if len(sentences) <= shown {
+		return strings.Join(sentences, "; ")
+	}
+	return fmt.Sprintf("%s; and so %d other shards: ciro network shards", strings.Join(sentences[:shown], "; "), len(sentences)-shown)
 }
 
 func check(name string, bad []string, good, prefix string) api.Check {

@@ -15,7 +15,7 @@ func (a *adapter) Shards(ctx context.Context) (api.ShardList, error) {
 		s := viewShard(&k, time.Since(k.at))
 		if k.Leader == "" || time.Since(k.at) > staleAfter {
 			if s.Trouble = a.n.majorityLost(k); s.Trouble != "" {
-				s.Reasons = append(s.Reasons, api.Reason{Code: "majority_lost", Sentence: s.Trouble})
+				s.Reasons = []api.Reason{{Code: "majority_lost", Sentence: s.Trouble}}
 			}
 			out.Unanswered = append(out.Unanswered, int(k.Shard))
 		}
@@ -24,7 +24,7 @@ func (a *adapter) Shards(ctx context.Context) (api.ShardList, error) {
 				s.Local = map[bool]string{true: "learner", false: "follower"}[v.Learner]
 			}
 		}
-		if k.Leader == a.n.self {
+		if k.Leader == a.n.self && time.Since(k.at) <= staleAfter {
 			s.Local = "leader"
 		}
 		out.Shards = append(out.Shards, s)

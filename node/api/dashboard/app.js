@@ -14,9 +14,9 @@ peers.start();
 
 let view = null;
 
-/** route opens the view that the address names: #jobs, #job/ID/TASK, #ledger/SHARD. */
+/** route opens the view that the address names: #/jobs, #/job/ID/TASK, #/ledger/SHARD. */
 function route() {
-  const [name, ...rest] = location.hash.slice(1).split("/");
+  const [name, ...rest] = location.hash.slice(2).split("/");
   const next = Object.hasOwn(views, name) ? name : "overview";
   const was = view;
   view = next;
@@ -27,7 +27,7 @@ function route() {
   for (const s of document.querySelectorAll("main > section")) s.hidden = s.id !== view;
   by("login").hidden = true;
   for (const a of document.querySelectorAll("nav a")) {
-    const here = a.hash.slice(1) === (view === "job" ? "jobs" : view);
+    const here = a.hash.slice(2) === (view === "job" ? "jobs" : view);
     if (here) a.setAttribute("aria-current", "page");
     else a.removeAttribute("aria-current");
   }

@@ -10,7 +10,7 @@ const saveMost = 256 << 20; // a file larger than this is not taken through the 
 
 const ended = ["completed", "failed", "cancelled"];
 const title = (t) => (t.index < 0 ? "gather" : String(t.index));
-const at = (id, task) => `#job/${encodeURIComponent(id)}` + (task === undefined ? "" : `/${task}`);
+const at = (id, task) => `#/job/${encodeURIComponent(id)}` + (task === undefined ? "" : `/${task}`);
 const path = (...parts) => parts.map(encodeURIComponent).join("/");
 const took = (t) => (t.started ? span((Date.parse(t.ended || new Date().toISOString()) - Date.parse(t.started)) / 1e3) : "");
 
@@ -89,6 +89,7 @@ const all = () => (job ? [...(job.tasks || []), ...(job.gather ? [job.gather] : 
 
 function showTasks() {
   const wanted = by("task-state").value;
+  tasks.empty = job ? "No such task." : "";
   tasks.show(wanted ? all().filter((t) => t.state === wanted) : all());
   const t = all().find((t) => t.index === chosen);
   by("task").hidden = !t;
@@ -129,7 +130,8 @@ async function follow(t, attempt, stream, running) {
     const q = new URLSearchParams({ task: t.index, attempt, stream, ...(running && { follow: true }) });
     const reader = (await open(`/jobs/${path(id)}/logs?${q}`, stop.signal, "text/plain")).body.getReader();
     const decoder = new TextDecoder();
-    for (let timer = 0;;) {
+    let timer = 0;
+    for (;;) {
       const { done, value } = await reader.read();
       if (log.stop !== stop) return;
       log.text += decoder.decode(value, { stream: !done });
@@ -187,8 +189,9 @@ export const jobView = {
       endLog();
       files.stop();
       say(by("job-title"), `Job ${short(id)}`);
-      for (const place of ["job-why", "job-facts"]) by(place).sign = by(place).replaceChildren();
+      by("job-facts").replaceChildren();
       for (const table of [tasks, excluded, results]) { table.page = 0; table.show([]); }
+      fill(by("job-why"), "The job's shard is being asked.");
       say(by("spec"), "");
       say(by("results-note"), "");
       if (poll.on) poll.again();

@@ -12,7 +12,7 @@ const list = (a) => (a || []).join(", ");
 const some = (a, n = 20) => (a.length > n ? `${a.slice(0, n).join(", ")} and ${a.length - n} more` : a.join(", "));
 
 /** jobLink leads to a job's view. */
-export const jobLink = (id, text) => ({ text: text || short(id), href: "#job/" + encodeURIComponent(id), title: id });
+export const jobLink = (id, text) => ({ text: text || short(id), href: "#/job/" + encodeURIComponent(id), title: id });
 
 const kinds = {
   ok: "good", completed: "good", done: "good", online: "good", connected: "good", complete: "good",
@@ -89,9 +89,11 @@ const jobColumns = [
   { name: "Took", cell: (j) => (j.ended && j.submitted ? span((Date.parse(j.ended) - Date.parse(j.submitted)) / 1e3) : "") },
   { name: "Reason", cell: (j) => j.reason && `${j.reason.sentence} (${j.reason.code})`, mark: "wide" },
 ];
-const jobTable = (place, label, empty) => new Table(by(place), { label, empty, columns: jobColumns, key: (j) => j.id, size: Infinity });
-const newest = jobTable("newest", "The ten newest jobs", "No jobs.");
-const jobs = jobTable("jobs-table", "Jobs, newest first", "No such jobs.");
+const jobTable = (place, label) => new Table(by(place), { label, columns: jobColumns, key: (j) => j.id, size: Infinity });
+const newest = jobTable("newest", "The ten newest jobs");
+const jobs = jobTable("jobs-table", "Jobs, newest first");
+
+const noJobs = (v) => (v.unanswered?.length ? "None of the shards that answered has such a job." : "No such job.");
 
 const pages = [""]; // the cursors of the pages up to the one shown
 const page = new Poll("Jobs", 5e3, () => {
@@ -100,6 +102,7 @@ const page = new Poll("Jobs", 5e3, () => {
   return "/jobs?" + q;
 }, (v) => {
   page.next = v.next;
+  jobs.empty = noJobs(v);
   jobs.show(v.jobs);
   say(by("jobs-where"), `Page ${pages.length}`);
   by("jobs-newer").disabled = pages.length === 1;
@@ -113,7 +116,10 @@ by("jobs-text").addEventListener("input", () => { clearTimeout(typing); typing =
 by("jobs-newer").addEventListener("click", () => turn(() => { if (pages.length > 1) pages.pop(); }));
 by("jobs-older").addEventListener("click", () => turn(() => { if (page.next) pages.push(page.next); }));
 
-const newestPoll = new Poll("Jobs", 5e3, () => "/jobs?limit=10", (v) => newest.show(v.jobs));
+const newestPoll = new Poll("Jobs", 5e3, () => "/jobs?limit=10", (v) => {
+  newest.empty = noJobs(v);
+  newest.show(v.jobs);
+});
 
 /** count says how many there are of each, most first. */
 function count(items, of) {
@@ -127,7 +133,7 @@ const workers = new Table(by("workers-table"), {
   label: "Workers", key: (w) => w.id, empty: "No worker is known.",
   search: (w) => [w.name, w.id, w.state, w.version, list(w.executors), list(w.jobTypes), labels(w)].join(" "),
   columns: [
-    { name: "Worker", cell: (w) => ({ text: (w.name || short(w.id)) + (w.self ? " (this node)" : ""), title: w.id }), sort: (w) => w.name || "" },
+    { name: "Worker", cell: (w) => ({ text: (w.name || short(w.id)) + (w.self ? " (this node)" : ""), title: w.id }), sort: (w) => w.name || "", mark: "name" },
     { name: "Id", cell: (w) => ({ text: short(w.id), title: w.id }), mark: "id" },
     { name: "State", cell: (w) => state(w.state), sort: (w) => w.state },
     { name: "Attempts", cell: (w) => String(w.running), sort: (w) => w.running },
@@ -160,9 +166,9 @@ const shards = new Table(by("shards-table"), {
   columns: [
     { name: "Shard", cell: (s) => String(s.id), sort: (s) => s.id },
     { name: "State", cell: (s) => state(condition(s)), sort: condition },
-    { name: "Leader", cell: (s) => who(s.leader), sort: (s) => names.get(s.leader) || s.leader || "" },
+    { name: "Leader", cell: (s) => who(s.leader), sort: (s) => names.get(s.leader) || s.leader || "", mark: "name" },
     { name: "Voters", cell: (s) => s.voters.flatMap((v, i) => [i ? ", " : " ", who(v.peer), (v.learner ? " (learner)" : "") + lag(v)]), mark: "wide" },
-    { name: "Has", cell: (s) => `${s.voters.filter((v) => !v.learner).length} of ${s.target || "?"}`, sort: (s) => s.voters.length - s.target },
+    { name: "Has", cell: (s) => `${s.voters.filter((v) => !v.learner).length} of ${s.target || "?"}`, sort: (s) => s.voters.length - s.target, mark: "tight" },
     { name: "Term", cell: (s) => String(s.term), sort: (s) => s.term }, { name: "Jobs", cell: (s) => String(s.jobs || 0), sort: (s) => s.jobs || 0 },
     { name: "This node", cell: (s) => s.local + (s.applied ? `, at entry ${s.applied}` : "") },
     { name: "Heard of", cell: (s) => time(s.asOf), sort: (s) => s.asOf || "" },
@@ -183,7 +189,7 @@ const shardsPoll = new Poll("Shards", 5e3, () => "/network/shards", (v) => {
 const peersTable = new Table(by("peers-table"), {
   label: "Peers of this node", key: (p) => p.id, search: (p) => [p.name, p.id, list(p.roles), p.version, list(p.addresses)].join(" "),
   columns: [
-    { name: "Peer", cell: (p) => ({ text: p.name || short(p.id), title: p.id }), sort: (p) => p.name || "" },
+    { name: "Peer", cell: (p) => ({ text: p.name || short(p.id), title: p.id }), sort: (p) => p.name || "", mark: "name" },
     { name: "Id", cell: (p) => ({ text: short(p.id), title: p.id }), mark: "id" },
     { name: "State", cell: (p) => state(p.connected ? "connected" : "not connected"), sort: (p) => p.connected },
     { name: "Roles", cell: (p) => list(p.roles) || "none", sort: (p) => list(p.roles) },
@@ -199,7 +205,7 @@ export const peers = new Poll("Peers", 15e3, () => "/network/peers", (v) => {
 
 const ledgers = new Table(by("ledger-table"), {
   label: "How far the ledgers are", key: (c) => c.shard, search: (c) => String(c.shard), columns: [
-    { name: "Shard", cell: (c) => ({ text: String(c.shard), href: "#ledger/" + c.shard }), sort: (c) => c.shard },
+    { name: "Shard", cell: (c) => ({ text: String(c.shard), href: "#/ledger/" + c.shard }), sort: (c) => c.shard },
     { name: "Records in no batch", cell: (c) => String(c.open), sort: (c) => c.open }, { name: "Batches cut", cell: (c) => String(c.cut), sort: (c) => c.cut },
     { name: "Anchored", cell: (c) => String(c.anchored), sort: (c) => c.anchored }, { name: "Pending", cell: (c) => String(c.pending), sort: (c) => c.pending },
     { name: "Records anchored", cell: (c) => String(c.records), sort: (c) => c.records },
@@ -242,7 +248,7 @@ const events = new Table(by("events-table"), {
   label: "Events, newest first", key: (e) => e.n, size: Infinity, empty: "No event so far.", columns: [
     { name: "When", cell: (e) => e.at && { text: clock(e.at), title: stamp(e.at) } },
     { name: "Event", cell: (e) => state(e.kind) }, { name: "Job", cell: (e) => e.job && jobLink(e.job), mark: "id" },
-    { name: "Task", cell: (e) => (e.attempt ? (e.task < 0 ? "gather" : String(e.task)) : "") }, { name: "Attempt", cell: (e) => e.attempt && String(e.attempt) },
+    { name: "Task", cell: (e) => (e.attempt ? (e.task < 0 ? "gather" : String(e.task)) : "") }, { name: "Attempt", cell: (e) => (e.attempt ? String(e.attempt) : "") },
     { name: "Worker", cell: (e) => who(e.worker) },
     { name: "What", cell: (e) => [e.progress && `${Math.round(e.progress * 100)} %`, e.cause, e.detail].filter(Boolean).join(": "), mark: "wide" },
   ],
