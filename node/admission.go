@@ -189,7 +189,14 @@ func (a *adapter) Allow(_ context.Context, p string, allow bool) (api.Admission,
 	n, ad := a.n, a.n.dir.admission
 	id, err := peer.Decode(p)
 	if err != nil {
-		return api.Admission{}, api.Refuse(api.CodeInvalidRequest, "ciro network peers --output json shows peer ids", "%q is no peer id: %v", p, err)
+		return api.Admission{}, api.Refuse(api.CodeInvalidRequest, "ciro network peers --output json shows peer ids", "%q is no peer id", p)
+	}
+	if ad.rule == api.AdmissionOpen {
+		return api.Admission{}, api.Refuse(api.CodeConflict, "only a network that was founded without a join secret (ciro start --open) has a list",
+			"every coordinator of this network may vote: the rule of its founding is %q", ad.rule)
+	}
+	if id.String() == ad.founder {
+		return api.Admission{}, api.Refuse(api.CodeConflict, "ciro network leave makes it give up its replicas", "the founder may always vote")
 	}
 	if n.self != ad.founder {
 		return api.Admission{}, api.Refuse(api.CodeForbidden, "ask the API of the founder's node", "the list is the founder's (%s), this is another node", ad.founder)
@@ -200,7 +207,7 @@ func (a *adapter) Allow(_ context.Context, p string, allow bool) (api.Admission,
 		next.Allowed = append(next.Allowed, id.String())
 	}
 	if len(next.Allowed) > maxAllowed {
-		return api.Admission{}, api.Refuse(api.CodeConflict, "take some off with ciro network disallow", "the list has %d peers already", maxAllowed)
+		return api.Admission{}, api.Refuse(api.CodeConflict, "take some off with ciro network disallow PEER", "the list has %d peers already", maxAllowed)
 	}
 	slices.Sort(next.Allowed)
 	l := &meshpb.AllowList{Network: n.net.id[:], Sequence: next.Sequence + 1, Peers: next.Allowed}
@@ -219,8 +226,9 @@ func (a *adapter) Allow(_ context.Context, p string, allow bool) (api.Admission,
 	return ad.view(), nil
 }
 
-// leaveTimeout bounds how long a node that leaves waits for others to take over.
-const leaveTimeout = time.Minute
+// leaveTimeout bounds how long a node that leaves waits for others to take over:
+// less than the time that a call of the API may take.
+const leaveTimeout = 45 * time.Second
 
 // Leave implements api.Network.
 func (a *adapter) Leave(ctx context.Context) (api.Departure, error) {
@@ -237,6 +245,9 @@ func (a *adapter) Leave(ctx context.Context) (api.Departure, error) {
 		return ids
 	}
 	before := held()
+	if fit, _, _ := n.candidates(); len(before) > 0 && !slices.ContainsFunc(fit, func(p string) bool { return p != n.self }) {
+		return api.Departure{Left: []int{}, Kept: before}, nil // there is nobody to wait for
+	}
 	n.dir.admission.leaving.Store(true)
 	n.log.Info("leaving the shards' groups", "shards", len(before))
 	n.greetAll()

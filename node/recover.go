@@ -59,7 +59,7 @@ func judge(id uint32, replicas []api.Replica, lost []string) (api.Recovery, erro
 	best := api.Replica{}
 	for _, r := range out.Replicas {
 		if r.Leader != "" {
-			return out, fmt.Errorf("%s follows the coordinator %s: nothing is to be recovered", short(r.Peer), short(r.Leader))
+			return out, fmt.Errorf("shard %d has a coordinator, %s, as %s says: nothing is to be recovered", id, short(r.Leader), short(r.Peer))
 		}
 		if slices.Contains(lost, r.Peer) {
 			return out, fmt.Errorf("%s is named as lost, but answers", r.Peer)

@@ -170,7 +170,7 @@ func (c *console) showWorker(ctx *cli.Context, w api.Worker, err error) error {
 		return err
 	}
 	return c.show(ctx, w, func(out io.Writer) {
-		row(out, "Worker:", w.ID+" "+w.Name)
+		row(out, "Worker:", strings.TrimSpace(w.ID+" "+w.Name))
 		row(out, "State:", w.State)
 		row(out, "Running:", w.Running)
 		row(out, "Offers:", resources(w.Total)+"; free "+resources(w.Free))
@@ -179,6 +179,9 @@ func (c *console) showWorker(ctx *cli.Context, w api.Worker, err error) error {
 		}
 		if len(w.Labels) > 0 {
 			row(out, "Labels:", labels(w.Labels))
+		}
+		if w.State == api.WorkerDraining {
+			row(out, "Next:", "ciro worker resume, to take tasks again")
 		}
 	})
 }
