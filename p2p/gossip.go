@@ -173,7 +173,8 @@ func (t *Topic) Subscribe(handler func(from peer.ID, data []byte)) (stop func(),
 	}
 	done := make(chan struct{})
 	ok := t.h.spawn(func(ctx context.Context) {
-		defer sub.Cancel()
+		// When the host ends, the subscription is not taken back: that would have
+		// others refuse this host's topics for 10 s, and punish it if it is back by then.
 		for {
 			m, err := sub.Next(ctx)
 			if err != nil {
