@@ -20,8 +20,8 @@ import (
 // grace time.
 func (a *adapter) Put(ctx context.Context, r io.Reader) (api.BlobInfo, error) {
 	c, size, err := a.n.blobs.Add(ctx, r)
-	if errors.Is(err, blobs.ErrQuota) {
-		return api.BlobInfo{}, api.Refuse(api.CodeBusy, "free space or raise storage.blob_quota on this node", "%v", err)
+	if errors.Is(err, blobs.ErrFull) {
+		return api.BlobInfo{}, api.Refuse(api.CodeBusy, "free space on this node, or raise storage.blob_quota; or ask another node", "%v", err)
 	}
 	if err != nil {
 		return api.BlobInfo{}, err

@@ -24,6 +24,7 @@ type member struct {
 	seen      time.Time
 	origin    time.Time // what its clock showed when this node started; see Node.origin
 	leaving   bool
+	lowOnDisk bool
 }
 
 func (m member) is(role string) bool { return slices.Contains(m.roles, role) }
@@ -62,7 +63,7 @@ func (d *directory) admit(p peer.ID, h *meshpb.Hello) {
 		d.evict()
 	}
 	d.nodes[p] = member{name: h.Name, version: h.Version, roles: h.Roles, connected: true, seen: time.Now(),
-		origin: time.UnixMilli(h.Now).Add(-time.Since(d.start)), leaving: h.Leaving}
+		origin: time.UnixMilli(h.Now).Add(-time.Since(d.start)), leaving: h.Leaving, lowOnDisk: h.LowOnDisk}
 }
 
 // evict forgets some node that is not connected. The lock is held.

@@ -230,7 +230,9 @@ func (g *gossip) dueOffers(now time.Time) map[uint32][]*meshpb.Offers {
 
 // run listens to who leads what and publishes the offers that wait.
 func (g *gossip) run(ctx context.Context) error {
-	stop, err := g.shards.Subscribe(func(_ peer.ID, data []byte) {
+	// Never taken back: a node that left the topic and is there again within 10 s
+	// would be refused.
+	_, err := g.shards.Subscribe(func(_ peer.ID, data []byte) {
 		m := &meshpb.ShardReports{}
 		if proto.Unmarshal(data, m) != nil {
 			return
@@ -242,7 +244,6 @@ func (g *gossip) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("subscribe to shards: %w", err)
 	}
-	defer stop()
 	again := time.NewTicker(500 * time.Millisecond)
 	defer again.Stop()
 	for {

@@ -51,7 +51,7 @@ var errStranger = errors.New("not a member")
 func (n *Node) helloTo(p peer.ID, purpose string) *meshpb.Hello {
 	return &meshpb.Hello{
 		Network: n.net.id[:], Proof: proof(n.net.secret, purpose, n.self, p.String()), Name: n.cfg.Name, Version: n.parts.Version,
-		Roles: n.cfg.Roles, Shards: n.dir.reports(), Now: n.wall().UnixMilli(), Allowed: n.dir.admission.encoded(), Leaving: n.dir.admission.leaving.Load(), Age: n.age(),
+		Roles: n.cfg.Roles, Shards: n.dir.reports(), Now: n.wall().UnixMilli(), Allowed: n.dir.admission.encoded(), Leaving: n.dir.admission.leaving.Load(), LowOnDisk: n.disk.isLow.Load(), Age: n.age(),
 	}
 }
 

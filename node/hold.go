@@ -106,7 +106,7 @@ func (n *Node) serveHold(ctx context.Context, h *meshpb.Hold) *meshpb.JobReply {
 		return refusal(api.CodeInvalidRequest, "malformed request to hold blobs")
 	}
 	if err := n.hold(ctx, n.atMost(time.UnixMilli(h.Until)), h.Cids, h.Holders); err != nil {
-		if errors.Is(err, blobs.ErrQuota) {
+		if errors.Is(err, blobs.ErrFull) {
 			return refusal(api.CodeBusy, err.Error())
 		}
 		return refusal(reasonInputs, err.Error())

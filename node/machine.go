@@ -1,6 +1,8 @@
 package node
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -17,10 +19,10 @@ func machineMemory() uint64 {
 }
 
 // freeDisk is the free space of a folder's file system in bytes.
-func freeDisk(dir string) uint64 {
+func freeDisk(dir string) (uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return fallbackBytes
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
 	}
-	return st.Bavail * uint64(st.Bsize)
+	return st.Bavail * uint64(st.Bsize), nil
 }

@@ -88,7 +88,8 @@ func (a *adapter) Health(ctx context.Context) (api.Health, error) {
 		store.OK, store.Detail = false, err.Error()
 	}
 	slices.Sort(stopped)
-	h.Checks = append(h.Checks, store, check("replicas", stopped, "every replica of this node runs", "replicas of this node have stopped; restart it, and see its log: shards "))
+	room := a.n.disk.check()
+	h.Checks = append(h.Checks, store, room, check("replicas", stopped, "every replica of this node runs", "replicas of this node have stopped; restart it, and see its log: shards "))
 	var differ []string
 	for _, id := range a.n.chain.wrong() {
 		differ = append(differ, fmt.Sprint(id))
@@ -103,7 +104,7 @@ func (a *adapter) Health(ctx context.Context) (api.Health, error) {
 		h.Status, h.FullyReplicated = api.HealthFailing, false
 	case len(thin) > 0 || len(stopped) > 0:
 		h.Status, h.FullyReplicated = api.HealthDegraded, false
-	case !clock.OK:
+	case !clock.OK || !room.OK:
 		h.Status = api.HealthDegraded
 	}
 	return h, nil

@@ -63,7 +63,11 @@ type Node struct {
 	told     time.Time // the origin of the wall clock as the peers know it; tend's alone
 	skew     atomic.Pointer[skew]
 	changed  chan struct{} // what this worker offers has changed
-	offerMu  sync.Mutex    // one change of it at a time
+	disk     *disk
+
+	operatorDrains, stopping atomic.Bool // why the worker takes no tasks
+
+	offerMu sync.Mutex // one change of it at a time
 }
 
 // maxBackground bounds work that requests and messages start in the background.
@@ -142,6 +146,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.gossip.run(life) })
 	g.Go(func() error { return n.engine.run(life) })
 	g.Go(func() error { return n.tend(life) })
+	g.Go(func() error { return n.watchDisk(life) })
 	g.Go(func() error { return n.chain.run(life) })
 	if n.api != nil {
 		g.Go(func() error { return n.api.Run(life) })
@@ -155,7 +160,7 @@ func (n *Node) Run(ctx context.Context) error {
 		select {
 		case <-n.bgCtx.Done():
 		case <-ctx.Done():
-			n.leave(life)
+			n.leave(life, n.cfg.Worker.Grace)
 		case <-life.Done():
 		}
 		return nil
@@ -164,7 +169,9 @@ func (n *Node) Run(ctx context.Context) error {
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	return errors.Join(err, n.Close())
+	err = errors.Join(err, n.Close())
+	n.disk.ended()
+	return err
 }
 
 // Abort ends Run at once, as a crash would: nothing is handed over, handed back

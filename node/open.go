@@ -29,7 +29,15 @@ import (
 func (n *Node) has(role string) bool { return slices.Contains(n.cfg.Roles, role) }
 
 func (n *Node) openStore(context.Context) error {
-	st, err := store.Open(n.cfg.DataDir, store.Options{Log: n.log})
+	n.disk = &disk{dir: n.cfg.DataDir, reserve: n.cfg.Storage.DiskReserve, free: n.parts.FreeDisk}
+	if err := os.MkdirAll(n.cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	if err := n.disk.full(); err != nil {
+		return err
+	}
+	n.disk.look()
+	st, err := store.Open(n.cfg.DataDir, store.Options{Log: n.log, Fail: n.parts.Fail})
 	if err != nil {
 		return err
 	}
@@ -173,7 +181,7 @@ func (n *Node) openHost(ctx context.Context) error {
 	if n.gossip, err = newGossip(n); err != nil {
 		return err
 	}
-	n.blobs, err = blobs.NewBlobs(n.host, n.store.Blobs(), blobs.BlobsConfig{Quota: n.cfg.Storage.BlobQuota, Log: n.log})
+	n.blobs, err = blobs.NewBlobs(n.host, n.store.Blobs(), blobs.BlobsConfig{Quota: n.cfg.Storage.BlobQuota, Room: n.disk.room, Log: n.log})
 	if err != nil {
 		return err
 	}

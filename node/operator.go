@@ -94,7 +94,8 @@ func (a *adapter) Drain(ctx context.Context, on bool) (api.Worker, error) {
 	if err := b.Commit(true); err != nil {
 		return api.Worker{}, err
 	}
-	if err := n.engine.query(ctx, func(e *engine) { e.stepWorker(worker.Drain{On: on}) }); err != nil {
+	n.operatorDrains.Store(on)
+	if err := n.drain(ctx); err != nil {
 		return api.Worker{}, err
 	}
 	n.log.Info("worker drained or resumed by its operator", "draining", on)

@@ -35,6 +35,14 @@ type Parts struct {
 	// Anchor holds the roots of the shards' batches in place of the embedded
 	// ledger alone; see package chain for what it must do.
 	Anchor chain.Anchor
+	// FreeDisk says how many bytes the file system of a folder has free; nil asks
+	// the kernel. It may be called concurrently.
+	FreeDisk func(dir string) (uint64, error)
+	// Fail is told why the node cannot go on, from any goroutine, when a database
+	// meets a disk that fails, or when the node's end hangs for want of room. It
+	// must end the process: what was acknowledged is there on the next start. nil
+	// panics.
+	Fail func(error)
 	// Ask replaces p2p.AskOpen, which asks a member for the network's genesis.
 	Ask func(context.Context, crypto.PrivKey, peer.AddrInfo, p2p.OpenRequest) ([]byte, error)
 }
@@ -48,6 +56,12 @@ func (p Parts) withDefaults() Parts {
 	}
 	if p.Wall == nil {
 		p.Wall = time.Now
+	}
+	if p.FreeDisk == nil {
+		p.FreeDisk = freeDisk
+	}
+	if p.Fail == nil {
+		p.Fail = func(err error) { panic(err) }
 	}
 	if p.Ask == nil {
 		p.Ask = p2p.AskOpen

@@ -81,7 +81,7 @@ func (n *Node) capability(c config.Worker, executors []string) work.Capability {
 		total.Memory = machineMemory() / 4 * 3
 	}
 	if total.Disk == 0 {
-		total.Disk = freeDisk(n.cfg.DataDir) / 2
+		total.Disk = n.disk.offered()
 	}
 	labels := []job.Pair{{Key: "arch", Value: runtime.GOARCH}, {Key: "os", Value: runtime.GOOS}}
 	if _, own := c.Labels["name"]; n.cfg.Name != "" && !own {
@@ -117,10 +117,10 @@ func (n *Node) restoreWorker() (*worker.Worker, error) {
 	}
 	w := worker.New(worker.Config{Self: n.self, Boot: boot, Hold: n.cfg.Scheduler.Booking, Capability: n.runner.offered()}, restored)
 	on, err := n.drained()
-	if on {
+	if n.operatorDrains.Store(on); on {
 		n.log.Warn("this worker is drained; it takes nothing until: ciro worker resume")
-		w.Step(0, worker.Drain{On: true}) // it knows no leader yet, so there is nothing to do
 	}
+	w.Step(0, worker.Drain{On: n.drains()}) // it knows no leader yet, so there is nothing to do
 	return w, err
 }
 

@@ -136,6 +136,9 @@ func (n *Node) accept(ctx context.Context, from string, s *meshpb.Submit) *meshp
 	if errors.Is(err, blobs.ErrRefused) || errors.Is(err, blobs.ErrLimit) {
 		return refusal(job.ReasonInvalid, "module or inputs cannot be taken: "+err.Error())
 	}
+	if errors.Is(err, blobs.ErrFull) {
+		return refusal(api.CodeBusy, "the coordinator cannot hold the job's module and inputs: "+err.Error())
+	}
 	if err != nil {
 		return refusal(reasonInputs, "module or inputs could not be fetched: "+err.Error())
 	}

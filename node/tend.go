@@ -131,12 +131,19 @@ func (n *Node) protect(ctx context.Context, guarded map[string]bool) {
 }
 
 // preferred says who should lead each shard whose voters are all known, so that
-// leaderships spread over the voters.
+// leaderships spread over the voters. One that is low on disk had to refuse jobs
+// with content that is new to it; it leads only with others like it.
 func (n *Node) preferred() map[uint32]string {
-	voters := map[uint32][]string{}
+	voters, low := map[uint32][]string{}, map[string]bool{n.self: n.disk.isLow.Load()}
+	for p, m := range n.dir.members(true) {
+		low[p.String()] = m.lowOnDisk
+	}
 	for _, k := range n.dir.all() {
 		if len(k.Voters) > 1 {
-			voters[k.Shard] = k.Voters
+			voters[k.Shard] = slices.DeleteFunc(slices.Clone(k.Voters), func(p string) bool { return low[p] })
+			if len(voters[k.Shard]) == 0 {
+				voters[k.Shard] = k.Voters
+			}
 		}
 	}
 	return placement.Preferred(voters, func(id uint32) string { return placement.ShardKey(n.net.id, id) })
@@ -183,14 +190,15 @@ func (n *Node) report(ctx context.Context, said map[uint32]*meshpb.ShardReport, 
 
 // leave is the clean end: nothing new is taken, what runs gets the grace time
 // and is then handed back, leaderships are given away.
-func (n *Node) leave(ctx context.Context) {
+func (n *Node) leave(ctx context.Context, grace time.Duration) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	context.AfterFunc(n.bgCtx, cancel) // Abort
+	n.stopping.Store(true)
 	n.log.Info("leaving: draining attempts and handing leaderships over")
 	if n.runner != nil {
-		_ = n.engine.push(ctx, input{worker: worker.Drain{On: true}})
-		until := time.Now().Add(n.cfg.Worker.Grace)
+		_ = n.drain(ctx)
+		until := time.Now().Add(grace)
 		for n.runner.busy() > 0 && time.Now().Before(until) && ctx.Err() == nil {
 			pause(ctx, 50*time.Millisecond)
 		}

@@ -66,7 +66,7 @@ func newGossip(ctx context.Context, h *Host) (*gossip, error) {
 	var err error
 	g.router, err = pubsub.NewGossipSub(ctx, h.host,
 		pubsub.WithGossipSubParams(params),
-		pubsub.WithGossipSubProtocols([]protocol.ID{h.Protocol("meshsub/1.2.0")}, features),
+		pubsub.WithGossipSubProtocols([]protocol.ID{h.gossipProtocol()}, features),
 		pubsub.WithPeerScore(score, thresholds),
 		pubsub.WithMaxMessageSize(maxGossip),
 		// With the default of 32, a burst of 100 messages loses a third for good.
@@ -80,6 +80,8 @@ func newGossip(ctx context.Context, h *Host) (*gossip, error) {
 		pubsub.WithRawTracer(newTracer(h.metrics, h.topicName(""))))
 	return g, err
 }
+
+func (h *Host) gossipProtocol() protocol.ID { return h.Protocol("meshsub/1.2.0") }
 
 // features is what our sealed protocol can do: GossipSub 1.2.
 func features(f pubsub.GossipSubFeature, _ protocol.ID) bool {

@@ -160,10 +160,13 @@ func (h *Host) supersede(n network.Network, c network.Conn) {
 	}
 }
 
-// Restarted tells that p is known to have restarted: connections that are clearly
-// older than its newest one lead nowhere and are closed. supersede guesses the
-// same, but must allow for two peers that dial each other at once; a peer that
-// restarts twice within its patience would not be heard by anybody for long.
+// Restarted tells that p is known to have restarted. If there is a connection that
+// is clearly older than its newest one, and so leads nowhere, all are closed and a new
+// one is made. supersede guesses the same, but must allow for two peers that dial
+// each other at once; a peer that restarts twice within its patience would not be
+// heard by anybody for long. The newest goes as well, since the gossip router that
+// notes the end of a stream in an old one forgets what the peer subscribes to, which
+// has come by the new one by now and will not be said again.
 func (h *Host) Restarted(p peer.ID) {
 	conns := h.host.Network().ConnsToPeer(p)
 	var newest time.Time
@@ -172,14 +175,15 @@ func (h *Host) Restarted(p peer.ID) {
 			newest = at
 		}
 	}
-	for _, c := range conns {
-		if newest.Sub(c.Stat().Opened) < 200*time.Millisecond {
-			continue
-		}
-		if err := c.Close(); err != nil {
-			h.log.Debug("closing an old connection failed", "peer", p.String(), "error", err)
-		}
+	if !slices.ContainsFunc(conns, func(c network.Conn) bool { return newest.Sub(c.Stat().Opened) >= 200*time.Millisecond }) {
+		return
 	}
+	h.spawn(func(ctx context.Context) {
+		h.Disconnect(p, false)
+		if err := h.Reach(ctx, p); err != nil {
+			h.log.Debug("a peer that restarted is not reached", "peer", p.String(), "error", err)
+		}
+	})
 }
 
 // AddrsOf are the addresses known of p, without /p2p/ID.

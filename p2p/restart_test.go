@@ -14,10 +14,35 @@ import (
 	"github.com/ciro-network/ciro/p2p/p2ptest"
 )
 
-// TestRestartIsHeard stops a host of many topics and starts it again at once, as
-// a service manager does, several times. Whatever is said in any topic, by it and
-// to it, arrives.
+// TestRestartIsHeard ends a host of many topics and starts it again at once, as
+// a service manager does, several times: cleanly, by a crash that leaves the others
+// with connections to nobody, and by one so soon after the last that only who is
+// told can tell these from new ones. Whatever is said in any topic, by it and to
+// it, arrives.
 func TestRestartIsHeard(t *testing.T) {
+	for name, end := range map[string]func(net *p2ptest.Net, h *p2p.Host, life int){
+		"stopped": func(net *p2ptest.Net, h *p2p.Host, _ int) {
+			time.Sleep(15 * time.Second)
+			net.Stop(h)
+		},
+		"crashed": func(net *p2ptest.Net, h *p2p.Host, _ int) {
+			time.Sleep(15 * time.Second)
+			net.Cut(h)
+			net.Stop(h)
+		},
+		"crashed soon": func(net *p2ptest.Net, h *p2p.Host, life int) {
+			if life == 0 {
+				time.Sleep(500 * time.Millisecond)
+			}
+			net.Cut(h)
+			net.Stop(h)
+		},
+	} {
+		t.Run(name, func(t *testing.T) { testRestart(t, end) })
+	}
+}
+
+func testRestart(t *testing.T, end func(net *p2ptest.Net, h *p2p.Host, life int)) {
 	synctest.Test(t, func(t *testing.T) {
 		const others, subjects = 3, 34 // as many as a voter of 16 shards follows
 		net := p2ptest.New(t, 10*time.Millisecond)
@@ -57,8 +82,12 @@ func TestRestartIsHeard(t *testing.T) {
 		key := newKey()
 		for life := range 4 {
 			h := start(key)
-			within(t, 30*time.Second, func() bool { return all(append(hosts, h), others) })
-			time.Sleep(15 * time.Second) // its meshes form
+			within(t, 30*time.Second, func() bool { return all([]*p2p.Host{h}, others) })
+			time.Sleep(1500 * time.Millisecond) // a hello may take its time
+			for _, other := range hosts {
+				other.Restarted(h.ID())
+			}
+			time.Sleep(1500 * time.Millisecond) // its meshes form
 			for i := range subjects {
 				for from, who := range []*p2p.Host{hosts[0], h} {
 					if err := topics[who][i].Publish(t.Context(), fmt.Appendf(nil, "%d %d %d", life, i, from)); err != nil {
@@ -66,8 +95,13 @@ func TestRestartIsHeard(t *testing.T) {
 					}
 				}
 			}
-			time.Sleep(5 * time.Second)
+			time.Sleep(time.Second)
 			synctest.Wait()
+			for _, other := range hosts {
+				if n := len(topics[other][0].Peers()); n != others {
+					t.Errorf("life %d: %s knows %d subscribers, not %d", life, other.ID(), n, others)
+				}
+			}
 			for i := range subjects {
 				if text := fmt.Sprintf("%d %d 0", life, i); !boxes[h].has(text) {
 					t.Errorf("life %d: in topic %d the host that came back is deaf", life, i)
@@ -76,7 +110,7 @@ func TestRestartIsHeard(t *testing.T) {
 					t.Errorf("life %d: in topic %d the host that came back is not heard", life, i)
 				}
 			}
-			net.Stop(h)
+			end(net, h, life)
 		}
 	})
 }

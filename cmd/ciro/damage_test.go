@@ -53,6 +53,15 @@ func lastLine(text string) string {
 	return lines[len(lines)-1]
 }
 
+// whole waits for three voters in every shard.
+func (m *mesh) whole() {
+	m.t.Helper()
+	m.until("three voters in every shard", func() bool {
+		list, err := m.nodes[0].client.Shards(m.t.Context())
+		return err == nil && !slices.ContainsFunc(list.Shards, func(s api.Shard) bool { return !s.Complete || voters(s) != "3/3" })
+	})
+}
+
 // replaceDir puts a copy in the place of a directory.
 func replaceDir(t *testing.T, dir, copied string) {
 	t.Helper()
@@ -85,19 +94,12 @@ func TestProcessOlderCopy(t *testing.T) {
 		}
 		return to
 	}
-	whole := func() {
-		t.Helper()
-		m.until("three voters in every shard", func() bool {
-			list, err := m.nodes[0].client.Shards(t.Context())
-			return err == nil && !slices.ContainsFunc(list.Shards, func(s api.Shard) bool { return !s.Complete || voters(s) != "3/3" })
-		})
-	}
-	whole()
+	m.whole()
 	work()
 	kill()
 	before := copied()
 	m.start(2, "worker,coordinator")
-	whole()
+	m.whole()
 	since := copied()
 	led := map[int]bool{} // several: whose leader changes meanwhile can tell nothing
 	m.until("jobs in shards that other nodes lead", func() bool {

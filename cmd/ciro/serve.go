@@ -22,7 +22,12 @@ func serveNode(ctx context.Context, o startOptions) error {
 	if err != nil {
 		return err
 	}
-	n, err := node.NewWith(ctx, cfg, node.Parts{Version: o.version, Log: log, Sandbox: sandboxProgram})
+	fail := func(err error) {
+		// Standard error may be on the disk that failed; the exit code tells all the same.
+		fmt.Fprintf(os.Stderr, "ciro: %v\n", errors.Join(err, forgetAddress(cfg)))
+		os.Exit(exitFailed)
+	}
+	n, err := node.NewWith(ctx, cfg, node.Parts{Version: o.version, Log: log, Sandbox: sandboxProgram, Fail: fail})
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}

@@ -103,8 +103,11 @@ type Chain struct {
 
 // Storage bounds what is kept on disk.
 type Storage struct {
-	BlobQuota int64         // bytes of content; 0: no limit
-	Retention time.Duration // how long results of ended jobs are kept
+	BlobQuota int64 // bytes of content; 0: no limit
+	// DiskReserve is how many bytes content and tasks leave free on the disk for
+	// the node's own state; below an eighth of it the node stops. 0: no watch.
+	DiskReserve uint64
+	Retention   time.Duration // how long results of ended jobs are kept
 }
 
 // API is the local HTTP interface.
@@ -141,7 +144,7 @@ func Default(profile string) Config {
 			Weights: Weights{FreeShare: 1, Price: 0.5, Reputation: 1, Cached: 0.5},
 		},
 		Worker:  Worker{Executors: []string{"wasm"}, Warm: 2, CacheBytes: 1 << 30, Grace: 20 * time.Second},
-		Storage: Storage{BlobQuota: 20 << 30, Retention: 7 * 24 * time.Hour},
+		Storage: Storage{BlobQuota: 20 << 30, DiskReserve: 256 << 20, Retention: 7 * 24 * time.Hour},
 		Chain:   Chain{BatchRecords: 1024, BatchAge: 10 * time.Second, KeepBatches: 1024},
 		API:     API{Listen: []string{"127.0.0.1:8080"}},
 		Metrics: Metrics{Enabled: true}, Logging: Logging{Level: "info", Format: "text"},

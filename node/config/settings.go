@@ -69,6 +69,7 @@ func machineSettings(c *Config) []setting {
 		{"worker.grace", "how long running tasks may finish when the node stops", durationValue{&w.Grace, 0, time.Hour}},
 
 		{"storage.blob_quota", "content kept; 0: no limit", sizeValue[int64]{&c.Storage.BlobQuota}},
+		{"storage.disk_reserve", "left free for the node's own state: with less it takes no content and no tasks, with an eighth of it it stops; 0: no watch", sizeValue[uint64]{&c.Storage.DiskReserve}},
 		{"storage.retention", "how long results of ended jobs are kept", durationValue{&c.Storage.Retention, time.Minute, 10 * 365 * 24 * time.Hour}},
 
 		{"blockchain.batch_records", "records that fill a batch for the anchor", intValue{&c.Chain.BatchRecords, 1, 16_384}},

@@ -296,7 +296,8 @@ type Hello struct {
 	Allowed       []byte                 `protobuf:"bytes,9,opt,name=allowed,proto3" json:"allowed,omitempty"`   // encoded AllowList, the newest known
 	Leaving       bool                   `protobuf:"varint,10,opt,name=leaving,proto3" json:"leaving,omitempty"` // gives up its replicas
 	Age           *DirectoryAge          `protobuf:"bytes,11,opt,name=age,proto3" json:"age,omitempty"`
-	Outdated      bool                   `protobuf:"varint,12,opt,name=outdated,proto3" json:"outdated,omitempty"` // beside refusal: the receiver's data directory is an older copy
+	Outdated      bool                   `protobuf:"varint,12,opt,name=outdated,proto3" json:"outdated,omitempty"`                      // beside refusal: the receiver's data directory is an older copy
+	LowOnDisk     bool                   `protobuf:"varint,13,opt,name=low_on_disk,json=lowOnDisk,proto3" json:"low_on_disk,omitempty"` // better not led by it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -411,6 +412,13 @@ func (x *Hello) GetAge() *DirectoryAge {
 func (x *Hello) GetOutdated() bool {
 	if x != nil {
 		return x.Outdated
+	}
+	return false
+}
+
+func (x *Hello) GetLowOnDisk() bool {
+	if x != nil {
+		return x.LowOnDisk
 	}
 	return false
 }
@@ -2782,7 +2790,7 @@ const file_mesh_proto_rawDesc = "" +
 	"\x05proof\x18\x01 \x01(\fR\x05proof\"B\n" +
 	"\fGenesisReply\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x18\n" +
-	"\arefusal\x18\x02 \x01(\tR\arefusal\"\xd8\x02\n" +
+	"\arefusal\x18\x02 \x01(\tR\arefusal\"\xf8\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\fR\anetwork\x12\x14\n" +
 	"\x05proof\x18\x02 \x01(\fR\x05proof\x12\x12\n" +
@@ -2796,7 +2804,8 @@ const file_mesh_proto_rawDesc = "" +
 	"\aleaving\x18\n" +
 	" \x01(\bR\aleaving\x12,\n" +
 	"\x03age\x18\v \x01(\v2\x1a.ciro.mesh.v1.DirectoryAgeR\x03age\x12\x1a\n" +
-	"\boutdated\x18\f \x01(\bR\boutdated\"u\n" +
+	"\boutdated\x18\f \x01(\bR\boutdated\x12\x1e\n" +
+	"\vlow_on_disk\x18\r \x01(\bR\tlowOnDisk\"u\n" +
 	"\tAllowList\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\fR\anetwork\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x14\n" +

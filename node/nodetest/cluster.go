@@ -15,6 +15,7 @@ package nodetest
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -47,6 +48,8 @@ type Options struct {
 	Anchor chain.Anchor
 	// Log takes what node i logs; nil discards it.
 	Log func(i int) *slog.Logger
+	// FreeDisk is the room that node i finds on its disk; nil asks the machine.
+	FreeDisk func(i int) uint64
 	// Adjust changes the configuration of node i before each of its starts.
 	Adjust func(i int, c *config.Config)
 }
@@ -102,6 +105,13 @@ func (c *Cluster) DataDir(i int) string { return filepath.Join(c.dir, strconv.It
 // Restart starts node i from its disk; it must be down.
 func (c *Cluster) Restart(i int) {
 	c.t.Helper()
+	if err := c.TryRestart(i); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// TryRestart is Restart with an error when the node does not start.
+func (c *Cluster) TryRestart(i int) error {
 	m := c.all[i]
 	cfg := config.Default("test")
 	cfg.DataDir, cfg.Name, cfg.API.Listen = c.DataDir(i), "n"+strconv.Itoa(i), nil
@@ -118,17 +128,22 @@ func (c *Cluster) Restart(i int) {
 	if c.opts.Log != nil {
 		log = c.opts.Log(i)
 	}
-	n, err := node.NewWith(context.Background(), cfg, node.Parts{
+	parts := node.Parts{
 		Version: "test", Log: log, Wall: func() time.Time { return time.Now().Round(0).Add(time.Duration(m.skew.Load())) },
 		Executor: c.opts.Executor, Ask: c.ask, Anchor: c.opts.Anchor,
 		P2P: func(p *p2p.Config) { m.host = c.place(p.Key, p) },
-	})
+	}
+	if c.opts.FreeDisk != nil {
+		parts.FreeDisk = func(string) (uint64, error) { return c.opts.FreeDisk(i), nil }
+	}
+	n, err := node.NewWith(context.Background(), cfg, parts)
 	if err != nil {
-		c.t.Fatalf("start node %d: %v", i, err)
+		return fmt.Errorf("start node %d: %w", i, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m.node, m.cancel, m.ended = n, cancel, make(chan error, 1)
 	go func(ended chan<- error) { ended <- n.Run(ctx) }(m.ended)
+	return nil
 }
 
 // place gives a host's configuration an address and a transport of its own in
@@ -159,12 +174,19 @@ func (c *Cluster) Kill(i int) {
 
 func (c *Cluster) join(i int) {
 	c.t.Helper()
-	m := c.all[i]
-	if err := <-m.ended; err != nil {
+	if err := c.Ended(i); err != nil {
 		c.t.Errorf("node %d: %v", i, err)
 	}
+}
+
+// Ended waits for the end of node i, which ends by itself, and returns what its
+// Run returned.
+func (c *Cluster) Ended(i int) error {
+	m := c.all[i]
+	err := <-m.ended
 	m.cancel()
 	m.node = nil
+	return err
 }
 
 // Cut separates nodes from all others; what crosses is lost silently.

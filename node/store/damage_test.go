@@ -195,7 +195,7 @@ func writer(dir string, good int64, forGood bool, fault error) {
 		fmt.Println("error", err)
 		os.Exit(3)
 	}
-	s, err := Open(dir, Options{FS: disk})
+	s, err := Open(dir, Options{FS: disk, Fail: fail})
 	if err != nil {
 		fail(err)
 	}
@@ -258,6 +258,9 @@ func TestDiskFails(t *testing.T) {
 			hit++
 			if text := said.String() + cause.String(); !strings.Contains(text, "injected "+fault) {
 				t.Errorf("%s: the cause is not named: %s", how, text[max(0, len(text)-600):])
+			}
+			if strings.Contains(cause.String(), "goroutine ") {
+				t.Errorf("%s: it ended with a panic: %.600s", how, cause.String())
 			}
 		} else if acked["entry"] != 1500 || acked["blob"] != 150 {
 			t.Errorf("%s: it ended well too early", how)

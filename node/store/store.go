@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -35,6 +36,9 @@ type Options struct {
 	Log *slog.Logger     // of the databases; nil discards
 	Now func() time.Time // the clock that idempotency keys expire by; nil is time.Now
 	FS  vfs.FS           // below both databases, to make a disk that fails; nil is the machine's
+	// Fail is told, from any goroutine, that a database cannot go on because its
+	// disk failed: a *DiskError. It must end the process. nil panics.
+	Fail func(error)
 }
 
 // Store is an open data directory. Make one with Open, end it with Close.
@@ -44,6 +48,7 @@ type Store struct {
 	log   *slog.Logger
 	now   func() time.Time
 	fs    vfs.FS
+	fail  func(error)
 	lock  *os.File
 	db    *pebble.DB
 	blobs *pebbleds.Datastore
@@ -67,10 +72,31 @@ func (e *DamageError) Error() string {
 	return fmt.Sprintf("%s in %s is damaged: %s; do not start this node on it again: move the directory away, and join with a fresh one, the mesh replaces the replicas", e.Key, e.Dir, e.Why)
 }
 
+// DiskError is a write that failed for good under a running database, or for want
+// of room under one that opens.
+type DiskError struct {
+	Path string
+	Err  error
+}
+
+// Unwrap returns the cause.
+func (e *DiskError) Unwrap() error { return e.Err }
+
+// Error names the cause and the next step.
+func (e *DiskError) Error() string {
+	next := "see to the disk"
+	if noRoom(e.Err) {
+		next = "free some space"
+	}
+	return fmt.Sprintf("the disk under %s failed: %v; what this node has acknowledged is there on the next start: %s, then start it again", e.Path, e.Err, next)
+}
+
+func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
 // Open takes a data directory, and makes one if there is none. It fails when
 // another process has it, when a newer ciro wrote it, and when it is damaged.
 func Open(dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, log: o.Log, now: o.Now, fs: o.FS, last: make(map[uint32]uint64)}
+	s := &Store{dir: dir, log: o.Log, now: o.Now, fs: o.FS, fail: o.Fail, last: make(map[uint32]uint64)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -79,6 +105,9 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	if s.fs == nil {
 		s.fs = vfs.Default
+	}
+	if s.fail == nil {
+		s.fail = func(err error) { panic(err) }
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
@@ -104,7 +133,7 @@ func (s *Store) open() error {
 	}
 	db, err := pebble.Open(s.Dir("state"), s.databaseOptions("state", stateCache))
 	if err != nil {
-		return fmt.Errorf("open the state in %s: %w; if the directory is damaged, move it away and join again with a fresh one", s.Dir("state"), err)
+		return s.unopened("state", err, "if the directory is damaged, move it away and join again with a fresh one")
 	}
 	s.db = db
 	if err := s.grow(); err != nil {
@@ -112,7 +141,7 @@ func (s *Store) open() error {
 	}
 	blobs, err := pebbleds.NewDatastore(s.Dir("blobs"), pebbleds.WithPebbleOpts(s.databaseOptions("blobs", blobCache)))
 	if err != nil {
-		return fmt.Errorf("open the content in %s: %w; it may be moved away, the node fetches again what it needs", s.Dir("blobs"), err)
+		return s.unopened("blobs", err, "it may be moved away, the node fetches again what it needs")
 	}
 	s.blobs = blobs
 	return s.sweepOffers()
@@ -122,12 +151,24 @@ func (s *Store) databaseOptions(name string, cache int64) *pebble.Options {
 	return &pebble.Options{
 		FS:        s.fs,
 		CacheSize: cache, MemTableSize: memTable, MaxOpenFiles: openFiles,
-		FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{s.log.With("database", name)},
+		FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{s, s.log.With("database", name)},
 	}
 }
 
+// unopened says why a database does not open, and what to do: damage and want of
+// room ask for the opposite.
+func (s *Store) unopened(name string, err error, damaged string) error {
+	if noRoom(err) {
+		return &DiskError{Path: s.Dir(name), Err: err}
+	}
+	return fmt.Errorf("open %s: %w; %s", s.Dir(name), err, damaged)
+}
+
 // pebbleLog passes what pebble says to slog.
-type pebbleLog struct{ log *slog.Logger }
+type pebbleLog struct {
+	s   *Store
+	log *slog.Logger
+}
 
 // Infof reports flushes and compactions, which interest nobody by day.
 func (l pebbleLog) Infof(format string, args ...any) {
@@ -141,9 +182,14 @@ func (l pebbleLog) Errorf(format string, args ...any) {
 
 // Fatalf must not return: pebble has found its disk or itself broken.
 func (l pebbleLog) Fatalf(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	l.log.Error("database cannot go on", "text", text)
-	panic("pebble: " + text)
+	err := fmt.Errorf("pebble: "+strings.TrimPrefix(strings.ReplaceAll(format, "%v", "%w"), "pebble: "), args...)
+	l.log.Error("database cannot go on", "error", err)
+	for _, arg := range args {
+		if _, ok := arg.(error); ok { // of the disk; without one, the database is at fault
+			l.s.fail(&DiskError{Path: l.s.dir, Err: err})
+		}
+	}
+	panic(err)
 }
 
 // Close ends both databases and gives the directory back. Batches that are

@@ -45,11 +45,12 @@ var (
 
 // BlobsConfig tunes Blobs; the zero value is useful.
 type BlobsConfig struct {
-	Quota        int64         // bytes of blocks kept at most; 0 is no limit
-	Grace        time.Duration // how long unpinned content stays; 0 is DefaultGrace
-	CollectEvery time.Duration // pause between collections in Run; 0 is DefaultCollectEvery
-	MaxEntries   int           // files and directories in one DAG; 0 is DefaultMaxEntries
-	Log          *slog.Logger  // nil discards
+	Quota        int64               // bytes of blocks kept at most; 0 is no limit
+	Room         func(n int64) error // whether n more bytes may be written, wrapping ErrFull if not; nil always
+	Grace        time.Duration       // how long unpinned content stays; 0 is DefaultGrace
+	CollectEvery time.Duration       // pause between collections in Run; 0 is DefaultCollectEvery
+	MaxEntries   int                 // files and directories in one DAG; 0 is DefaultMaxEntries
+	Log          *slog.Logger        // nil discards
 }
 
 // Blobs is a store of content and its exchange with peers. All methods may be
@@ -94,7 +95,7 @@ func NewBlobs(h *p2p.Host, data ds.Batching, cfg BlobsConfig) (*Blobs, error) {
 		cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	st, err := newStore(ctx, below(data), cfg.Quota)
+	st, err := newStore(ctx, below(data), cfg.Quota, cfg.Room)
 	if err != nil {
 		stop()
 		return nil, err

@@ -14,7 +14,7 @@
 // Content stays while somebody pins it, and for a grace time after it was added,
 // fetched or asked for. Collect removes the rest; it never removes what an Add
 // or Fetch that is under way needs. Bytes and blocks are counted, and a quota
-// makes writes fail with ErrQuota instead of filling the disk. What Add, AddDir
+// makes writes fail with ErrFull instead of filling the disk. What Add, AddDir
 // and Fetch return is synced to disk.
 //
 // # Untrusted content

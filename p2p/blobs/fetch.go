@@ -36,7 +36,7 @@ type FetchLimit struct {
 
 // Fetch brings all of c here, from the holders named and from whoever else is
 // connected, and returns the bytes of its distinct blocks. What is here already
-// is not asked for. Errors: ErrLimit, ErrQuota, ErrUnavailable (nothing came for
+// is not asked for. Errors: ErrLimit, ErrFull, ErrUnavailable (nothing came for
 // long), ErrRefused, or the end of ctx. Blocks that came before an error stay for
 // the grace time, so trying again goes on where it stopped.
 func (b *Blobs) Fetch(ctx context.Context, c cid.Cid, from []peer.ID, limit FetchLimit) (int64, error) {

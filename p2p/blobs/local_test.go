@@ -271,7 +271,7 @@ func TestQuota(t *testing.T) {
 	data := memory()
 	b := local(t, data, blobs.BlobsConfig{Quota: 1 << 20})
 	c := add(t, b, noise(1, 600_000))
-	if _, _, err := b.Add(t.Context(), bytes.NewReader(noise(2, 600_000))); !errors.Is(err, blobs.ErrQuota) {
+	if _, _, err := b.Add(t.Context(), bytes.NewReader(noise(2, 600_000))); !errors.Is(err, blobs.ErrFull) {
 		t.Errorf("second file: %v", err)
 	}
 	if again := add(t, b, noise(1, 600_000)); again != c {

@@ -85,7 +85,7 @@ func TestFetchEndsWithItsReason(t *testing.T) {
 		if _, err := atB.Fetch(t.Context(), many, from, blobs.FetchLimit{Entries: 2}); !errors.Is(err, blobs.ErrLimit) {
 			t.Errorf("above the limit of entries: %v", err)
 		}
-		if _, err := atB.Fetch(t.Context(), big, from, blobs.FetchLimit{}); !errors.Is(err, blobs.ErrQuota) {
+		if _, err := atB.Fetch(t.Context(), big, from, blobs.FetchLimit{}); !errors.Is(err, blobs.ErrFull) {
 			t.Errorf("above the quota: %v", err)
 		}
 		if _, err := atB.Fetch(t.Context(), lost, from, blobs.FetchLimit{}); !errors.Is(err, blobs.ErrUnavailable) {

@@ -18,8 +18,9 @@ import (
 	"github.com/ipfs/go-datastore/query"
 )
 
-// ErrQuota means that the store is full; free some by unpinning, or raise the quota.
-var ErrQuota = errors.New("blobs: storage quota is used up")
+// ErrFull means that the quota is used up or the disk has no room; the text says
+// which.
+var ErrFull = errors.New("blobs: no room for more content")
 
 // store is a blockstore that counts, keeps a quota, and notes when each block
 // was last written, so that the collector can tell old from new. One lock makes
@@ -29,6 +30,7 @@ type store struct {
 	blockstore.Blockstore // reads
 	data                  ds.Batching
 	quota                 int64 // 0: none
+	room                  func(int64) error
 
 	mu     sync.Mutex
 	bytes  int64
@@ -36,10 +38,10 @@ type store struct {
 }
 
 // newStore opens the blocks in data and counts them.
-func newStore(ctx context.Context, data ds.Batching, quota int64) (*store, error) {
+func newStore(ctx context.Context, data ds.Batching, quota int64, room func(int64) error) (*store, error) {
 	s := &store{
 		Blockstore: blockstore.NewBlockstore(data, blockstore.WriteThrough(true)),
-		data:       data, quota: quota,
+		data:       data, quota: quota, room: room,
 	}
 	res, err := data.Query(ctx, query.Query{Prefix: blockstore.BlockPrefix.String(), KeysOnly: true, ReturnsSizes: true})
 	if err != nil {
@@ -73,7 +75,7 @@ func (s *store) Put(ctx context.Context, b blocks.Block) error {
 	return s.PutMany(ctx, []blocks.Block{b})
 }
 
-// PutMany stores blocks, or none of them and ErrQuota. Blocks that are here
+// PutMany stores blocks, or none of them and ErrFull. Blocks that are here
 // already become new again.
 func (s *store) PutMany(ctx context.Context, in []blocks.Block) error {
 	s.mu.Lock()
@@ -104,7 +106,12 @@ func (s *store) PutMany(ctx context.Context, in []blocks.Block) error {
 		}
 	}
 	if s.quota > 0 && size > 0 && s.bytes+size > s.quota {
-		return fmt.Errorf("%w (%d of %d bytes, %d more asked for): free some by cleaning up old jobs, or raise it", ErrQuota, s.bytes, s.quota, size)
+		return fmt.Errorf("%w: its quota is used up (%d of %d bytes, %d more asked for); free some by cleaning up old jobs, or raise it", ErrFull, s.bytes, s.quota, size)
+	}
+	if s.room != nil && size > 0 {
+		if err := s.room(size); err != nil {
+			return err
+		}
 	}
 	if err := stamps.Commit(ctx); err != nil {
 		return fmt.Errorf("blobs: write: %w", err)

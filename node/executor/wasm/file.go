@@ -94,7 +94,7 @@ func (f *file) Write(b []byte) (int, expsys.Errno) {
 		return 0, errno
 	}
 	n, err := f.f.Write(b)
-	return n, errnoOf(err)
+	return n, f.mount.quota.written(err)
 }
 
 // Pwrite implements expsys.File.
@@ -103,7 +103,7 @@ func (f *file) Pwrite(b []byte, off int64) (int, expsys.Errno) {
 		return 0, errno
 	}
 	n, err := f.f.WriteAt(b, off)
-	return n, errnoOf(err)
+	return n, f.mount.quota.written(err)
 }
 
 // reserve charges for n bytes at off.
@@ -130,7 +130,7 @@ func (f *file) Truncate(size int64) expsys.Errno {
 		return expsys.EINVAL
 	}
 	f.mount.quota.resize(f.node, size)
-	return errnoOf(f.f.Truncate(size))
+	return f.mount.quota.written(f.f.Truncate(size))
 }
 
 // Sync implements expsys.File. The attempt's result is made durable as a

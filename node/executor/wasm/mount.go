@@ -208,7 +208,10 @@ func (m *mount) open(p string, flag expsys.Oflag, extra int) (expsys.File, expsy
 		mode = os.O_WRONLY
 	}
 	f, err := m.root.OpenFile(p, mode|extra|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o644)
-	if err != nil {
+	switch {
+	case err != nil && m.quota != nil:
+		return nil, m.quota.written(err)
+	case err != nil:
 		return nil, errnoOf(err)
 	}
 	fi, err := f.Stat()
@@ -245,7 +248,7 @@ func (m *mount) Mkdir(p string, _ fs.FileMode) expsys.Errno {
 	m.quota.makeDir() // before there is one more: a limit that is met ends the attempt
 	if err := m.root.Mkdir(p, 0o755); err != nil {
 		m.quota.removeDir()
-		return errnoOf(err)
+		return m.quota.written(err)
 	}
 	return 0
 }

@@ -1,7 +1,11 @@
 package wasm
 
 import (
+	"errors"
 	"fmt"
+	"syscall"
+
+	expsys "github.com/tetratelabs/wazero/experimental/sys"
 
 	"github.com/ciro-network/ciro/node/executor"
 )
@@ -93,4 +97,16 @@ func (q *quota) resize(n *inode, size int64) {
 	}
 	q.bytes += uint64(size) - uint64(n.size)
 	n.size = size
+}
+
+// written is what the guest is told of a change to its folders. A disk that is
+// full or broken is the machine's failure: it ends the attempt as one, so that
+// another worker tries, where the guest would fail for good.
+func (q *quota) written(err error) expsys.Errno {
+	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EIO} {
+		if errors.Is(err, e) {
+			q.over(executor.Sandbox, fmt.Sprintf("the worker's disk under the task's folders fails: %v", e))
+		}
+	}
+	return errnoOf(err)
 }
