@@ -77,4 +77,14 @@
 // grace time and are then handed back, leaderships are transferred, and the data
 // directory is closed last. SIGKILL at any moment is as good: identity, genesis,
 // logs, reports and blobs come back from disk.
+//
+// # Want of room
+//
+// A log that cannot be written ends the process, so the node watches the room on
+// its data directory's disk once a second. Below storage.disk_reserve it takes
+// neither content nor tasks, gives the shards that it leads to others and says so
+// in /health; a quarter above it, it is as before. Below an eighth of the reserve
+// it hands over, stops with a [DiskFullError], and does not start again until
+// there is room. Where a write fails nevertheless, [Parts].Fail ends the process
+// with the cause; what was acknowledged is there on the next start.
 package node

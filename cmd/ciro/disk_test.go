@@ -98,6 +98,9 @@ func (m *mesh) endsByItself(i int, why ...string) {
 // that meets the end of the disk ends the process. Either way it says so, does not start until
 // there is room, comes back as it was, and no accepted job is lost.
 func TestProcessFullDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes, and one of them waits for its lost tasks")
+	}
 	const mib = 1 << 20
 	m := startMesh(t, 2)
 	disk := mountSmall(t, filepath.Join(m.dir, "n2"), 192*mib)
