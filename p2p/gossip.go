@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -206,6 +207,18 @@ func (t *Topic) Peers() []peer.ID {
 		}
 	}
 	return out
+}
+
+// subscribes says whether p is known to subscribe to any topic opened here.
+func (h *Host) subscribes(p peer.ID) bool {
+	h.gossip.mu.Lock()
+	defer h.gossip.mu.Unlock()
+	for _, t := range h.gossip.topics { // any order: one is enough
+		if slices.Contains(t.topic.ListPeers(), p) {
+			return true
+		}
+	}
+	return false
 }
 
 // topicFilter tracks only topics of this network, and not without bound.

@@ -160,13 +160,14 @@ func (h *Host) supersede(n network.Network, c network.Conn) {
 	}
 }
 
-// Restarted tells that p is known to have restarted. If there is a connection that
-// is clearly older than its newest one, and so leads nowhere, all are closed and a new
-// one is made. supersede guesses the same, but must allow for two peers that dial
-// each other at once; a peer that restarts twice within its patience would not be
-// heard by anybody for long. The newest goes as well, since the gossip router that
-// notes the end of a stream in an old one forgets what the peer subscribes to, which
-// has come by the new one by now and will not be said again.
+// Restarted tells that p is known to have restarted: connections that are clearly
+// older than its newest one lead nowhere and are closed. supersede guesses the
+// same, but must allow for two peers that dial each other at once; a peer that
+// restarts twice within its patience would not be heard by anybody for long.
+//
+// When the gossip router notes the end of a stream in an old connection, it forgets
+// what the peer subscribes to, which has come by the new one by now and will not be
+// said again. If that is what happened, the peer is soon connected to anew.
 func (h *Host) Restarted(p peer.ID) {
 	conns := h.host.Network().ConnsToPeer(p)
 	var newest time.Time
@@ -175,16 +176,31 @@ func (h *Host) Restarted(p peer.ID) {
 			newest = at
 		}
 	}
-	if !slices.ContainsFunc(conns, func(c network.Conn) bool { return newest.Sub(c.Stat().Opened) >= 200*time.Millisecond }) {
+	conns = slices.DeleteFunc(conns, func(c network.Conn) bool { return newest.Sub(c.Stat().Opened) < 200*time.Millisecond })
+	gossips := h.subscribes(p)
+	for _, c := range conns {
+		if err := c.Close(); err != nil {
+			h.log.Debug("closing an old connection failed", "peer", p.String(), "error", err)
+		}
+	}
+	if len(conns) == 0 || !gossips {
 		return
 	}
 	h.spawn(func(ctx context.Context) {
+		pause(ctx, settleDown)
+		if h.subscribes(p) {
+			return
+		}
 		h.Disconnect(p, false)
 		if err := h.Reach(ctx, p); err != nil {
 			h.log.Debug("a peer that restarted is not reached", "peer", p.String(), "error", err)
 		}
 	})
 }
+
+// settleDown is how long a peer that restarted is left alone: what it says first is
+// urgent.
+const settleDown = 2 * time.Second
 
 // AddrsOf are the addresses known of p, without /p2p/ID.
 func (h *Host) AddrsOf(p peer.ID) []ma.Multiaddr {

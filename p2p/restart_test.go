@@ -20,29 +20,19 @@ import (
 // told can tell these from new ones. Whatever is said in any topic, by it and to
 // it, arrives.
 func TestRestartIsHeard(t *testing.T) {
-	for name, end := range map[string]func(net *p2ptest.Net, h *p2p.Host, life int){
-		"stopped": func(net *p2ptest.Net, h *p2p.Host, _ int) {
-			time.Sleep(15 * time.Second)
-			net.Stop(h)
-		},
-		"crashed": func(net *p2ptest.Net, h *p2p.Host, _ int) {
-			time.Sleep(15 * time.Second)
-			net.Cut(h)
-			net.Stop(h)
-		},
-		"crashed soon": func(net *p2ptest.Net, h *p2p.Host, life int) {
-			if life == 0 {
-				time.Sleep(500 * time.Millisecond)
-			}
-			net.Cut(h)
-			net.Stop(h)
-		},
-	} {
-		t.Run(name, func(t *testing.T) { testRestart(t, end) })
+	crash := func(net *p2ptest.Net, h *p2p.Host) {
+		net.Cut(h)
+		net.Stop(h)
 	}
+	t.Run("stopped", func(t *testing.T) { testRestart(t, 0, func(net *p2ptest.Net, h *p2p.Host) { net.Stop(h) }) })
+	t.Run("crashed", func(t *testing.T) { testRestart(t, 0, crash) })
+	t.Run("crashed twice", func(t *testing.T) { testRestart(t, 1, crash) })
+	t.Run("crashed often", func(t *testing.T) { testRestart(t, 5, crash) })
 }
 
-func testRestart(t *testing.T, end func(net *p2ptest.Net, h *p2p.Host, life int)) {
+// testRestart ends a host several times; between two lives that are looked at,
+// there are some short ones.
+func testRestart(t *testing.T, short int, end func(*p2ptest.Net, *p2p.Host)) {
 	synctest.Test(t, func(t *testing.T) {
 		const others, subjects = 3, 34 // as many as a voter of 16 shards follows
 		net := p2ptest.New(t, 10*time.Millisecond)
@@ -80,14 +70,18 @@ func testRestart(t *testing.T, end func(net *p2ptest.Net, h *p2p.Host, life int)
 			hosts = append(hosts, start(newKey()))
 		}
 		key := newKey()
-		for life := range 4 {
+		live := func(d time.Duration) *p2p.Host {
 			h := start(key)
 			within(t, 30*time.Second, func() bool { return all([]*p2p.Host{h}, others) })
-			time.Sleep(1500 * time.Millisecond) // a hello may take its time
+			time.Sleep(d) // a hello may take its time
 			for _, other := range hosts {
 				other.Restarted(h.ID())
 			}
-			time.Sleep(1500 * time.Millisecond) // its meshes form
+			return h
+		}
+		for life := range 3 {
+			h := live(1500 * time.Millisecond)
+			time.Sleep(4 * time.Second) // its meshes form
 			for i := range subjects {
 				for from, who := range []*p2p.Host{hosts[0], h} {
 					if err := topics[who][i].Publish(t.Context(), fmt.Appendf(nil, "%d %d %d", life, i, from)); err != nil {
@@ -110,7 +104,10 @@ func testRestart(t *testing.T, end func(net *p2ptest.Net, h *p2p.Host, life int)
 					t.Errorf("life %d: in topic %d the host that came back is not heard", life, i)
 				}
 			}
-			end(net, h, life)
+			end(net, h)
+			for range short {
+				end(net, live(500*time.Millisecond))
+			}
 		}
 	})
 }

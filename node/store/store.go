@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -122,7 +123,18 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) open() error {
+func (s *Store) open() (err error) {
+	defer func() {
+		// pebble gives its lock back and panics with the error when a folder
+		// cannot be synced.
+		cause := recover()
+		_, bug := cause.(runtime.Error)
+		if failed, ok := cause.(error); ok && !bug {
+			err = &DiskError{Path: s.dir, Err: failed}
+		} else if cause != nil {
+			panic(cause)
+		}
+	}()
 	if err := checkVersion(s.dir); err != nil {
 		return err
 	}
