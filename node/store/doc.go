@@ -79,8 +79,8 @@
 // directory is an older copy, only others can tell; the node that is told calls
 // [Store.Condemn], and no later start gets past that.
 //
-// When the disk fails or is full under a running database, pebble cannot go on:
-// Options.Fail is told a [*DiskError] and ends the process; what had been
+// The first change on the disk that fails under a database, for whatever reason,
+// ends the process: Options.Fail is told a [*DiskError]. What had been
 // acknowledged is there on the next start. A node watches the room that is left
 // and stops before it comes to that (package node).
 package store

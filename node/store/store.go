@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,8 +36,8 @@ type Options struct {
 	Log *slog.Logger     // of the databases; nil discards
 	Now func() time.Time // the clock that idempotency keys expire by; nil is time.Now
 	FS  vfs.FS           // below both databases, to make a disk that fails; nil is the machine's
-	// Fail is told, from any goroutine, that a database cannot go on because its
-	// disk failed: a *DiskError. It must end the process. nil panics.
+	// Fail is told, from any goroutine, in Open too, of the first change on the
+	// disk that failed: a *DiskError. It must end the process. nil panics.
 	Fail func(error)
 }
 
@@ -73,8 +72,7 @@ func (e *DamageError) Error() string {
 	return fmt.Sprintf("%s in %s is damaged: %s; do not start this node on it again: move the directory away, and join with a fresh one, the mesh replaces the replicas", e.Key, e.Dir, e.Why)
 }
 
-// DiskError is a write that failed for good under a running database, or for want
-// of room under one that opens.
+// DiskError is a change on the disk that failed under a database.
 type DiskError struct {
 	Path string
 	Err  error
@@ -107,6 +105,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if s.fs == nil {
 		s.fs = vfs.Default
 	}
+	s.fs = failStop{s.fs, s}
 	if s.fail == nil {
 		s.fail = func(err error) { panic(err) }
 	}
@@ -123,18 +122,7 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) open() (err error) {
-	defer func() {
-		// pebble gives its lock back and panics with the error when a folder
-		// cannot be synced.
-		cause := recover()
-		_, bug := cause.(runtime.Error)
-		if failed, ok := cause.(error); ok && !bug {
-			err = &DiskError{Path: s.dir, Err: failed}
-		} else if cause != nil {
-			panic(cause)
-		}
-	}()
+func (s *Store) open() error {
 	if err := checkVersion(s.dir); err != nil {
 		return err
 	}
@@ -145,7 +133,7 @@ func (s *Store) open() (err error) {
 	}
 	db, err := pebble.Open(s.Dir("state"), s.databaseOptions("state", stateCache))
 	if err != nil {
-		return s.unopened("state", err, "if the directory is damaged, move it away and join again with a fresh one")
+		return fmt.Errorf("open the state in %s: %w; if the directory is damaged, move it away and join again with a fresh one", s.Dir("state"), err)
 	}
 	s.db = db
 	if err := s.grow(); err != nil {
@@ -153,7 +141,7 @@ func (s *Store) open() (err error) {
 	}
 	blobs, err := pebbleds.NewDatastore(s.Dir("blobs"), pebbleds.WithPebbleOpts(s.databaseOptions("blobs", blobCache)))
 	if err != nil {
-		return s.unopened("blobs", err, "it may be moved away, the node fetches again what it needs")
+		return fmt.Errorf("open the content in %s: %w; it may be moved away, the node fetches again what it needs", s.Dir("blobs"), err)
 	}
 	s.blobs = blobs
 	return s.sweepOffers()
@@ -163,24 +151,12 @@ func (s *Store) databaseOptions(name string, cache int64) *pebble.Options {
 	return &pebble.Options{
 		FS:        s.fs,
 		CacheSize: cache, MemTableSize: memTable, MaxOpenFiles: openFiles,
-		FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{s, s.log.With("database", name)},
+		FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{s.log.With("database", name)},
 	}
-}
-
-// unopened says why a database does not open, and what to do: damage and want of
-// room ask for the opposite.
-func (s *Store) unopened(name string, err error, damaged string) error {
-	if noRoom(err) {
-		return &DiskError{Path: s.Dir(name), Err: err}
-	}
-	return fmt.Errorf("open %s: %w; %s", s.Dir(name), err, damaged)
 }
 
 // pebbleLog passes what pebble says to slog.
-type pebbleLog struct {
-	s   *Store
-	log *slog.Logger
-}
+type pebbleLog struct{ log *slog.Logger }
 
 // Infof reports flushes and compactions, which interest nobody by day.
 func (l pebbleLog) Infof(format string, args ...any) {
@@ -194,14 +170,9 @@ func (l pebbleLog) Errorf(format string, args ...any) {
 
 // Fatalf must not return: pebble has found its disk or itself broken.
 func (l pebbleLog) Fatalf(format string, args ...any) {
-	err := fmt.Errorf("pebble: "+strings.TrimPrefix(strings.ReplaceAll(format, "%v", "%w"), "pebble: "), args...)
-	l.log.Error("database cannot go on", "error", err)
-	for _, arg := range args {
-		if _, ok := arg.(error); ok { // of the disk; without one, the database is at fault
-			l.s.fail(&DiskError{Path: l.s.dir, Err: err})
-		}
-	}
-	panic(err)
+	text := fmt.Sprintf(format, args...)
+	l.log.Error("database cannot go on", "text", text)
+	panic("pebble: " + text)
 }
 
 // Close ends both databases and gives the directory back. Batches that are
