@@ -222,6 +222,23 @@ func writer(dir string, good int64, forGood bool, fault error) {
 	}
 }
 
+// TestDiskFailsAtALogsEnd has the disk fail once at each operation around the
+// first change of pebble's log, where pebble would panic with a lock given away
+// and the runtime would name no cause.
+func TestDiskFailsAtALogsEnd(t *testing.T) {
+	for good := 236; good < 252; good++ {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s,%d,false,EIO", asWriter, t.TempDir(), good))
+		said, failed := cmd.CombinedOutput()
+		if failed == nil {
+			continue // pebble does without
+		}
+		if text := string(said); !strings.Contains(text, "injected EIO") || strings.Contains(text, "goroutine ") {
+			t.Errorf("operation %d: the cause is not named, or it is a panic: %s", good, text[max(0, len(text)-900):])
+		}
+	}
+}
+
 // TestDiskFails runs processes whose disk fails at some operation, with pebble
 // in the middle of anything. The process ends and names the cause, and whatever
 // it had acknowledged is there on the next start.
