@@ -192,7 +192,7 @@ func (a *adapter) Allow(_ context.Context, p string, allow bool) (api.Admission,
 		return api.Admission{}, api.Refuse(api.CodeInvalidRequest, "ciro network peers --output json shows peer ids", "%q is no peer id", p)
 	}
 	if ad.rule == api.AdmissionOpen {
-		return api.Admission{}, api.Refuse(api.CodeConflict, "only a network that was founded without a join secret (ciro start --open) has a list",
+		return api.Admission{}, api.Refuse(api.CodeConflict, "a list is chosen when a network is founded: ciro start --open, or network.admission in the configuration",
 			"every coordinator of this network may vote: the rule of its founding is %q", ad.rule)
 	}
 	if id.String() == ad.founder {

@@ -31,7 +31,7 @@ func TestProcessOperator(t *testing.T) {
 	}{
 		{"network admission", 0, "open (every coordinator of the network may vote)|" + self},
 		{"network allow nonsense", 1, `"nonsense" is no peer id; ciro network peers --output json shows peer ids`},
-		{"network allow " + self, 1, `the rule of its founding is "open"; only a network that was founded without a join secret (ciro start --open) has a list`},
+		{"network allow " + self, 1, `the rule of its founding is "open"; a list is chosen when a network is founded: ciro start --open`},
 		{"network deny " + self, 1, "every coordinator of this network may vote"},
 		{"network leave", 1, "could not be left: nobody else can hold them now; start another coordinator"},
 		{"network recover-shard 0", 2, "name each voter that will never come back with --lost PEER; ciro network shards"},
