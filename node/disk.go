@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ciro-network/ciro/node/api"
+	"github.com/ciro-network/ciro/node/jobspec"
 	"github.com/ciro-network/ciro/p2p/blobs"
 	"github.com/ciro-network/ciro/scheduler/worker"
 )
@@ -41,15 +42,7 @@ type DiskFullError struct {
 // Error names the next step.
 func (e *DiskFullError) Error() string {
 	return fmt.Sprintf("the disk of %s is full: %s are free, and a node needs %s to keep its log (and %s to take work); free some space and start it again, nothing in the directory is lost",
-		e.Dir, size(e.Free), size(e.Last), size(e.Reserve))
-}
-
-// size is a number of bytes for people.
-func size(n uint64) string {
-	if n < 10<<20 {
-		return fmt.Sprintf("%d KiB", n>>10)
-	}
-	return fmt.Sprintf("%d MiB", n>>20)
+		e.Dir, jobspec.ShowSize(e.Free), jobspec.ShowSize(e.Last), jobspec.ShowSize(e.Reserve))
 }
 
 // full returns a DiskFullError when the node cannot go on.
@@ -64,7 +57,7 @@ func (d *disk) full() error {
 // room says whether n bytes of content may be written.
 func (d *disk) room(n int64) error {
 	if free, err := d.free(d.dir); d.reserve > 0 && err == nil && free < d.reserve+uint64(n) {
-		return fmt.Errorf("%w: its disk has %s free, of which storage.disk_reserve keeps %s", blobs.ErrFull, size(free), size(d.reserve))
+		return fmt.Errorf("%w: its disk has %s free, of which storage.disk_reserve keeps %s", blobs.ErrFull, jobspec.ShowSize(free), jobspec.ShowSize(d.reserve))
 	}
 	return nil
 }
@@ -93,12 +86,12 @@ func (d *disk) look() (low, news bool, free uint64) {
 // check is what /health says.
 func (d *disk) check() api.Check {
 	free, err := d.free(d.dir)
-	c := api.Check{Name: "disk", OK: err == nil && !d.isLow.Load(), Detail: size(free) + " are free"}
+	c := api.Check{Name: "disk", OK: err == nil && !d.isLow.Load(), Detail: jobspec.ShowSize(free) + " are free"}
 	if err != nil {
 		c.Detail = err.Error()
 	} else if !c.OK {
 		c.Detail = fmt.Sprintf("LOW ON DISK: %s of %s are free; below %s this node takes no content and no tasks, below %s it stops: free some space",
-			size(free), d.dir, size(d.reserve), size(d.reserve/diskLast))
+			jobspec.ShowSize(free), d.dir, jobspec.ShowSize(d.reserve), jobspec.ShowSize(d.reserve/diskLast))
 	}
 	return c
 }
@@ -111,9 +104,9 @@ func (n *Node) watchDisk(ctx context.Context) error {
 	for {
 		low, news, free := n.disk.look()
 		if news && low {
-			n.log.Warn("low on disk: this node takes no content and no tasks until there is more", "dir", n.disk.dir, "free", size(free), "reserve", size(n.disk.reserve))
+			n.log.Warn("low on disk: this node takes no content and no tasks until there is more", "dir", n.disk.dir, "free", jobspec.ShowSize(free), "reserve", jobspec.ShowSize(n.disk.reserve))
 		} else if news {
-			n.log.Info("there is room on the disk again", "dir", n.disk.dir, "free", size(free))
+			n.log.Info("there is room on the disk again", "dir", n.disk.dir, "free", jobspec.ShowSize(free))
 		}
 		if err := n.disk.full(); err != nil {
 			n.log.Error("stopping while there is room for it", "error", err)

@@ -76,7 +76,7 @@ func TestLowDisk(t *testing.T) {
 				return false
 			})
 		}
-		if ok, text, status := diskOf(1); !ok || text != "8000 MiB are free" || status != api.HealthOK {
+		if ok, text, status := diskOf(1); !ok || text != "7.8 GiB are free" || status != api.HealthOK {
 			t.Errorf("at first: %v, %q, %s", ok, text, status)
 		}
 		if ranOnOne() == 0 {
@@ -85,7 +85,7 @@ func TestLowDisk(t *testing.T) {
 
 		free.Store(reserve - 1)
 		seen(api.WorkerDraining)
-		if ok, text, status := diskOf(1); ok || !strings.Contains(text, "LOW ON DISK: 799 MiB") || status != api.HealthDegraded {
+		if ok, text, status := diskOf(1); ok || !strings.Contains(text, "LOW ON DISK: 800.0 MiB") || status != api.HealthDegraded {
 			t.Errorf("low: %v, %q, %s", ok, text, status)
 		}
 		c.Until("node 1 leads nothing", func() bool {

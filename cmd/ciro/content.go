@@ -9,6 +9,7 @@ import (
 
 	"github.com/ciro-network/ciro/node/api"
 	"github.com/ciro-network/ciro/node/api/client"
+	"github.com/ciro-network/ciro/node/jobspec"
 )
 
 // logFlags are the flags of `ciro job logs`.
@@ -76,7 +77,7 @@ func (c *console) jobResults(ctx *cli.Context, node *client.Client) error {
 			if name == "" {
 				name = "(a single file)"
 			}
-			row(w, name, size(f.Size))
+			row(w, name, jobspec.ShowSize(f.Size))
 		}
 	})
 }
@@ -105,7 +106,7 @@ func (c *console) download(ctx *cli.Context, node *client.Client, list api.BlobL
 		fmt.Fprintln(c.err, "the job left no files; what its tasks printed: ciro job logs")
 		return nil
 	}
-	fmt.Fprintf(c.err, "fetched %d files, %s, in %s\n", len(written), size(total), span(time.Since(begun).Seconds()))
+	fmt.Fprintf(c.err, "fetched %d files, %s, in %s\n", len(written), jobspec.ShowSize(total), span(time.Since(begun).Seconds()))
 	return c.show(ctx, report, func(w io.Writer) {
 		for _, name := range written {
 			fmt.Fprintf(w, "%s/%s\n", clean(dest), clean(name))

@@ -197,13 +197,13 @@ func (c *console) blobGroup() *cli.Command {
 			return c.show(ctx, u, func(w io.Writer) {
 				quota := "no limit"
 				if u.Quota > 0 {
-					quota = size(u.Quota)
+					quota = jobspec.ShowSize(u.Quota)
 				}
-				row(w, "Stored:", fmt.Sprintf("%s in %d blocks", size(u.Bytes), u.Blocks))
+				row(w, "Stored:", fmt.Sprintf("%s in %d blocks", jobspec.ShowSize(u.Bytes), u.Blocks))
 				row(w, "Quota:", quota)
 				row(w, "Pinned:", fmt.Sprintf("%d contents, kept for jobs", u.Pins))
 				if collect {
-					row(w, "Freed:", size(u.Freed))
+					row(w, "Freed:", jobspec.ShowSize(u.Freed))
 				}
 			})
 		})

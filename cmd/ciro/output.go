@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/ciro-network/ciro/node/api"
+	"github.com/ciro-network/ciro/node/jobspec"
 )
 
 // The output formats.
@@ -106,19 +107,6 @@ func moment(t api.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05Z")
 }
 
-// size is a number of bytes for people.
-func size(n int64) string {
-	const units = "KMGTPE"
-	if n < 1024 {
-		return strconv.FormatInt(n, 10) + " B"
-	}
-	value, unit := float64(n)/1024, 0
-	for value >= 1024 && unit < len(units)-1 {
-		value, unit = value/1024, unit+1
-	}
-	return strconv.FormatFloat(value, 'f', 1, 64) + " " + units[unit:unit+1] + "iB"
-}
-
 // span is a duration given in seconds, for people.
 func span(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
@@ -141,7 +129,7 @@ func numbers(list []int) string {
 
 // resources writes cores and memory.
 func resources(r api.Resources) string {
-	text := strconv.FormatFloat(r.CPU, 'g', 4, 64) + " cpu, " + size(r.Memory)
+	text := strconv.FormatFloat(r.CPU, 'g', 4, 64) + " cpu, " + jobspec.ShowSize(r.Memory)
 	if r.GPUs > 0 {
 		text += ", " + strconv.Itoa(r.GPUs) + " gpu"
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ciro-network/ciro/node/jobspec"
 	"github.com/ciro-network/ciro/scheduler/sim"
 )
 
@@ -98,7 +99,7 @@ func (t *simTotal) write(w io.Writer) {
 		s.Jobs["accepted"], s.Jobs["completed"], s.Jobs["failed"], s.Jobs["cancelled"], s.Jobs["retried"]))
 	row(w, "attempts", fmt.Sprintf("%d queued again, %d late reports refused", s.Jobs["attemptsRequeued"], s.Jobs["lateReportsRefused"]))
 	row(w, "clients", fmt.Sprintf("%d repeated submissions, %d operations put in order", s.Jobs["repeatedSubmissions"], s.Operations))
-	row(w, "work", fmt.Sprintf("%d elections, %d steps, %d messages, %s", s.Elections, s.Steps, s.Messages, size(int64(s.Bytes))))
+	row(w, "work", fmt.Sprintf("%d elections, %d steps, %d messages, %s", s.Elections, s.Steps, s.Messages, jobspec.ShowSize(int64(s.Bytes))))
 	for _, name := range simTimeNames {
 		x := s.Times[name]
 		if x.Samples == 0 {

@@ -224,7 +224,7 @@ func openRegular(path string) (io.ReadCloser, int64, error) {
 	}
 	if stat.Size() > api.MaxBlob {
 		return nil, 0, api.Refuse(api.CodeTooLarge, "make it smaller", "%s has %s, more than the %s that are allowed",
-			path, size(stat.Size()), size(api.MaxBlob))
+			path, jobspec.ShowSize(stat.Size()), jobspec.ShowSize(int64(api.MaxBlob)))
 	}
 	f, err := os.Open(path)
 	return f, stat.Size(), err

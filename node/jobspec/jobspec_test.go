@@ -342,3 +342,11 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestShowSize(t *testing.T) {
+	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1536: "1.5 KiB", 32 << 20: "32.0 MiB", 17_700 << 20: "17.3 GiB", 1 << 63: "8.0 EiB"} {
+		if got := ShowSize(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}

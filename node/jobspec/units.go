@@ -48,6 +48,19 @@ func FormatSize(n uint64) string {
 	return strconv.FormatUint(n, 10) + "B"
 }
 
+// ShowSize writes a size for people, rounded: 17.7 GiB.
+func ShowSize[N int64 | uint64](n N) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return strconv.FormatInt(int64(n), 10) + " B"
+	}
+	value, unit := float64(n)/1024, 0
+	for value >= 1024 && unit < len(units)-1 {
+		value, unit = value/1024, unit+1
+	}
+	return strconv.FormatFloat(value, 'f', 1, 64) + " " + units[unit:unit+1] + "iB"
+}
+
 // ParseCPU reads cores, 0.5 or 500m, and returns thousandths of a core.
 func ParseCPU(text string) (uint32, error) {
 	number, unit := splitUnit(text)
