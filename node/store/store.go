@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -57,9 +56,8 @@ type Store struct {
 	mu   sync.Mutex
 	last map[uint32]uint64 // highest stored log index by shard, where known
 
-	offerMu sync.Mutex  // one KeepOffer at a time, its write included: the first of two must be on disk
-	opened  atomic.Bool // failures of the disk are final from now on
-	offers  int         // kept idempotency keys
+	offerMu sync.Mutex // one KeepOffer at a time, its write included: the first of two must be on disk
+	offers  int        // kept idempotency keys
 }
 
 // DamageError is a stored value that is not what was written.
@@ -146,13 +144,12 @@ func (s *Store) open() error {
 		return fmt.Errorf("open the content in %s: %w; it may be moved away, the node fetches again what it needs", s.Dir("blobs"), err)
 	}
 	s.blobs = blobs
-	s.opened.Store(true)
 	return s.sweepOffers()
 }
 
 func (s *Store) databaseOptions(name string, cache int64) *pebble.Options {
 	return &pebble.Options{
-		FS:        watched{s.fs, s},
+		FS:        s.fs,
 		CacheSize: cache, MemTableSize: memTable, MaxOpenFiles: openFiles,
 		FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{s.log.With("database", name)},
 	}
@@ -181,7 +178,6 @@ func (l pebbleLog) Fatalf(format string, args ...any) {
 // Close ends both databases and gives the directory back. Batches that are
 // not committed must be closed before.
 func (s *Store) Close() error {
-	s.opened.Store(false)
 	var errs []error
 	if s.blobs != nil {
 		errs = append(errs, s.blobs.Close())
