@@ -30,6 +30,9 @@ var ErrForm = errors.New("value is malformed")
 // Writer appends values to a byte slice. The zero Writer is ready to use.
 type Writer struct{ b []byte }
 
+// NewWriter returns a Writer that appends to b, which is its own from now on.
+func NewWriter(b []byte) Writer { return Writer{b} }
+
 // Data returns what has been written. The slice is the Writer's own.
 func (w *Writer) Data() []byte { return w.b }
 

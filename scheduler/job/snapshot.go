@@ -14,8 +14,11 @@ const stateVersion = 1
 
 // Encode returns the state's one binary form: equal states give equal bytes.
 // StartEncoding gives the same bytes in pieces.
-func (s *State) Encode() []byte {
-	var w codec.Writer
+func (s *State) Encode() []byte { return s.AppendTo(nil) }
+
+// AppendTo is Encode behind what is in buf.
+func (s *State) AppendTo(buf []byte) []byte {
+	w := codec.NewWriter(buf)
 	jobs := s.SortedJobs()
 	s.putHead(&w, len(jobs))
 	for _, j := range jobs {

@@ -31,10 +31,12 @@ type Replica struct {
 	shardNow int64 // shard time as this replica would propose it
 	campaign bool
 	caution
-	lead *leading // nil while another leads
-	led  Led      // as last told
-	gone bool
-	out  []Action
+	lead    *leading          // nil while another leads
+	led     Led               // as last told
+	told    *raftpb.ConfState // of which led names the members; a change makes a new one
+	stirred bool              // raft has had something to do since led was told
+	gone    bool
+	out     []Action
 }
 
 // State returns the applied state. Only the owner may look, only between Steps,
@@ -204,9 +206,11 @@ func (r *Replica) try(error) {}
 
 func (r *Replica) do(a Action) { r.out = append(r.out, a) }
 
-// settle drains raft: what is to be stored, sent and applied.
+// settle drains raft: what is to be stored, sent and applied. Without any of that
+// nothing about the group has changed either.
 func (r *Replica) settle() {
 	for r.rn.HasReady() {
+		r.stirred = true
 		rd := r.rn.Ready()
 		r.followLeadership()
 		r.persist(rd)
@@ -221,7 +225,9 @@ func (r *Replica) settle() {
 		}
 		r.rn.Advance(rd)
 	}
-	r.followLeadership()
+	if r.stirred {
+		r.followLeadership()
+	}
 	r.answerReads()
 	r.compact()
 }
@@ -343,48 +349,4 @@ func (r *Replica) stepDown() {
 	for _, rd := range l.reads {
 		r.do(Reply{Token: rd.token, Answer: r.notLeader("the coordinator of the shard has just changed")})
 	}
-}
-
-// tellLed reports the group when it has changed.
-func (r *Replica) tellLed() {
-	st := r.rn.BasicStatus()
-	now := Led{
-		Term: st.GetTerm(), Leader: r.peerOf(st.Lead), Mine: r.lead != nil && r.lead.ready,
-		Voters: r.peersOf(r.conf.GetVoters()), Learners: r.peersOf(r.conf.GetLearners()),
-	}
-	if now.Term == r.led.Term && now.Leader == r.led.Leader && now.Mine == r.led.Mine &&
-		same(now.Voters, r.led.Voters) && same(now.Learners, r.led.Learners) {
-		return
-	}
-	r.led = now
-	r.do(now)
-}
-
-func same(a, b []string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
-
-func (r *Replica) peerOf(id uint64) string {
-	if m, ok := r.state.Members[id]; ok {
-		return m.Peer
-	}
-	return r.routes[id]
-}
-
-func (r *Replica) peersOf(ids []uint64) []string {
-	var out []string
-	for _, id := range ids {
-		if p := r.peerOf(id); p != "" {
-			out = append(out, p)
-		}
-	}
-	return out
 }

@@ -38,6 +38,7 @@ func (r *Replica) heard(ev Heard) {
 		if m.Boot != w.boot {
 			return // of an earlier life
 		}
+		l.dirty = l.dirty || w.view.Draining != m.Draining
 		w.view.Draining = m.Draining
 		r.capacity(w, m.Free, m.FreeSlots)
 		r.reconcile(ev.From, m.Held)
@@ -81,6 +82,7 @@ func (r *Replica) attach(peer string, m work.Attach) {
 		l.queue.TellOwners()
 	}
 	l.pool.Add(&w.view)
+	l.dirty = true
 	r.capacity(w, m.Free, m.FreeSlots)
 	if l.ready {
 		r.reconcile(peer, m.Held)
@@ -90,10 +92,13 @@ func (r *Replica) attach(peer string, m work.Attach) {
 // capacity notes what the worker says is free, less the bookings that it had
 // not seen when it said so.
 func (r *Replica) capacity(w *worker, free job.Resources, slots uint32) {
+	before, places := w.view.Free, w.view.FreeSlots
 	w.view.Free = free.Sub(w.pending)
 	w.view.FreeSlots = slots - min(slots, w.slots)
 	r.lead.pool.Update(&w.view)
-	r.lead.dirty = true
+	if before != w.view.Free || places != w.view.FreeSlots { // most heartbeats bring nothing new
+		r.lead.dirty = true
+	}
 }
 
 // reconcile compares what a worker holds with what stands. What does not stand

@@ -155,14 +155,22 @@ func (n *node) leading() bool {
 	return slices.ContainsFunc(n.hosts, func(h *host) bool { return h != nil && h.led.Mine })
 }
 
+// preferred says who should lead each shard as far as this node knows. Lines of
+// the directory are replaced, never changed, so the last answer holds as long as
+// they are the same.
 func (n *node) preferred() map[uint32]string {
+	if n.wish != nil && slices.Equal(n.wishOf, n.dir) {
+		return n.wish
+	}
+	n.wishOf = append(n.wishOf[:0], n.dir...)
 	voters := map[uint32][]string{}
 	for s := range n.dir {
 		if len(n.dir[s].voters) > 0 {
 			voters[uint32(s)] = n.dir[s].voters
 		}
 	}
-	return placement.Preferred(voters, func(s uint32) string { return placement.ShardKey(n.w.network, s) })
+	n.wish = placement.Preferred(voters, func(s uint32) string { return placement.ShardKey(n.w.network, s) })
+	return n.wish
 }
 
 // look notes which connections are alive.

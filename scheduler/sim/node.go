@@ -33,8 +33,10 @@ type node struct {
 	cap    work.Capability
 	runs   []*execution
 
-	bystander bool          // has no role: it relays, and is a client's door
-	voted     bool          // has held a replica
+	bystander bool              // has no role: it relays, and is a client's door
+	voted     bool              // has held a replica
+	wish      map[uint32]string // who should lead, made of wishOf
+	wishOf    []*view
 	reportAt  time.Duration // of the last gossip on what it leads
 	wholeAt   time.Duration // when all that it leads is gossiped again
 	traffic   [kinds]tally

@@ -21,6 +21,7 @@ type oracle struct {
 	w      *world
 	shards []*ledger
 	seed   maphash.Seed
+	buf    []byte           // of hash
 	credit int              // jobs that may be scanned now; what a large shard has cost too much is owed
 	next   int              // shard to be scanned next
 	due    map[job.ID]int64 // when an ended job may be forgotten
@@ -300,4 +301,7 @@ func (o *oracle) assigned(n *node, s uint32, m work.Assign) {
 }
 
 // hash is of use within this run only.
-func (o *oracle) hash(st *job.State) uint64 { return maphash.Bytes(o.seed, st.Encode()) }
+func (o *oracle) hash(st *job.State) uint64 {
+	o.buf = st.AppendTo(o.buf[:0])
+	return maphash.Bytes(o.seed, o.buf)
+}

@@ -39,7 +39,7 @@ func Replay(cfg Config, trace io.Writer) (report Report, err error) {
 	rand.Reader = mathrand.NewChaCha8(key)
 	defer func() { rand.Reader = old }()
 	// Most of what a large world keeps lives as long as it: collect rarely, as long as memory is plenty.
-	percent, limit := debug.SetGCPercent(400), debug.SetMemoryLimit(memoryLimit)
+	percent, limit := debug.SetGCPercent(800), debug.SetMemoryLimit(memoryLimit)
 	defer func() { debug.SetGCPercent(percent); debug.SetMemoryLimit(limit) }()
 
 	cfg = cfg.withDefaults()

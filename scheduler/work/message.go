@@ -224,7 +224,7 @@ const (
 
 // Encode returns the message's one binary form.
 func Encode(m Message) []byte {
-	var w codec.Writer
+	w := codec.NewWriter(make([]byte, 0, 64)) // enough for the most frequent ones
 	w.Uint(version)
 	switch m := m.(type) {
 	case Attach:

@@ -35,7 +35,8 @@
 // assignments, acknowledgements and stops are taken from that peer alone; while
 // it is unknown, whoever speaks is adopted, since only a leader does. A new
 // leader or term gets Attach, the word on what has started, and all kept reports
-// of the shard. Then it gets a heartbeat every Beat, and every five of them an
+// of the shard. Then it gets a heartbeat every Beat or a little sooner, so that one
+// wake-up does for many shards, and every five of them an
 // Attach again: a leader that has forgotten the worker, because it could not
 // hear it for a while, learns of it without anybody noticing the gap. Reports
 // are repeated every two seconds until the leader acknowledges them. Freed

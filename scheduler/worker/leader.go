@@ -60,18 +60,26 @@ func (w *Worker) message(ev Message) {
 
 // beatSoon brings all heartbeats forward.
 func (w *Worker) beatSoon(delay time.Duration) {
+	w.apartUntil = max(w.apartUntil, w.now+delay)
 	for _, s := range w.shards {
 		s.beatAt = min(s.beatAt, w.now+delay)
 	}
 }
 
-// speak sends what is due to each leader: heartbeat or Attach, then reports.
+// speak sends what is due to each leader: heartbeat or Attach, then reports. What
+// is due soon goes along with what is due now, so that a node with many shards
+// wakes for all of them at once, unless leaders are being told of a free place in
+// turn.
 func (w *Worker) speak() {
+	soon := w.now
+	if w.now >= w.apartUntil && slices.ContainsFunc(w.shards, func(s *shard) bool { return s.peer != "" && s.beatAt <= w.now }) {
+		soon += w.cfg.Beat / 4
+	}
 	for _, s := range w.shards {
 		if s.peer == "" {
 			continue
 		}
-		if s.beatAt <= w.now {
+		if s.beatAt <= soon {
 			w.beat(s)
 		}
 		if len(s.kept) > 0 && s.resendAt <= w.now {

@@ -40,20 +40,21 @@ type Restored struct {
 
 // Worker is the worker's side. One owner steps it.
 type Worker struct {
-	cfg      Config
-	now      time.Duration
-	draining bool
-	shards   []*shard   // by id
-	hungry   []*shard   // refused for want of room, longest waiting first
-	bookings []*booking // by the time of their lapse
-	attempts []*attempt // in order of assignment
-	used     job.Resources
-	shrunk   bool // the total was lowered below what was used
-	fences   map[task]uint64
-	memory   []task // keys of fences, oldest first
-	reports  map[work.Key]*report
-	seq      uint64 // of the newest report
-	out      []Action
+	cfg        Config
+	now        time.Duration
+	draining   bool
+	shards     []*shard   // by id
+	hungry     []*shard   // refused for want of room, longest waiting first
+	bookings   []*booking // by the time of their lapse
+	attempts   []*attempt // in order of assignment
+	used       job.Resources
+	apartUntil time.Duration // heartbeats keep their own times
+	shrunk     bool          // the total was lowered below what was used
+	fences     map[task]uint64
+	memory     []task // keys of fences, oldest first
+	reports    map[work.Key]*report
+	seq        uint64 // of the newest report
+	out        []Action
 }
 
 type task struct {

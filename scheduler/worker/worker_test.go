@@ -338,3 +338,39 @@ func BenchmarkBookAssignFinish(b *testing.B) {
 		w.Step(now, Message{From: "L", Msg: work.Ack{Key: k, Accepted: true}})
 	}
 }
+
+// TestHeartbeatsGoTogether serves sixteen shards whose leaders it has heard of at
+// different moments: it wakes a few times a second for all of them, and none waits
+// longer for a heartbeat than it should.
+func TestHeartbeatsGoTogether(t *testing.T) {
+	const shards, length = 16, 20 * time.Second
+	w := New(Config{Self: "w", Boot: 1}, nil)
+	last, wakes := map[uint32]time.Duration{}, 0
+	step := func(now time.Duration, ev Event) {
+		for _, a := range w.Step(now, ev) {
+			if s, ok := a.(Send); ok {
+				if at, known := last[s.Shard]; known && now-at > time.Second {
+					t.Fatalf("%v: shard %d waited %v for a heartbeat", now, s.Shard, now-at)
+				}
+				last[s.Shard] = now
+			}
+		}
+	}
+	now := time.Duration(0)
+	for s := range uint32(shards) {
+		for end := now + 61*time.Millisecond; now < end; now += time.Millisecond {
+			if w.Wake() <= now {
+				step(now, Tick{})
+			}
+		}
+		step(now, Leader{Shard: s, Peer: "l", Term: 1})
+	}
+	for began := now; now < began+length; now = w.Wake() {
+		step(now, Tick{})
+		wakes++
+	}
+	if most := 4 * int(length/time.Second); len(last) != shards || wakes > most {
+		t.Errorf("%d shards were spoken to, %d wakes in %v, want at most %d", len(last), wakes, length, most)
+	}
+	t.Logf("%d wakes in %v", wakes, length)
+}
