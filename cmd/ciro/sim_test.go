@@ -47,7 +47,7 @@ func TestSimCampaign(t *testing.T) {
 	if s := simmed(t, w, exitOK, "--seeds", "6", "--seed", "40"); s.Seeds != 6 || s.Jobs["accepted"] == 0 || len(s.Failures) > 0 {
 		t.Errorf("%+v", s)
 	}
-	s := simmed(t, w, exitFailed, "--seeds", "2", "--mutation", "gatherTooEarly", "--dest", w.dir)
+	s := simmed(t, w, exitFailed, "--seeds", "2", "--mutation", "requeueSameAttempt", "--dest", w.dir)
 	if len(s.Failures) == 0 || s.Failures[0].File == "" {
 		t.Fatalf("a planted bug was not found or not written: %+v", s.Failures)
 	}
@@ -61,7 +61,7 @@ func TestSimCampaign(t *testing.T) {
 		t.Fatal(err)
 	}
 	mended := filepath.Join(w.dir, "mended.replay")
-	if err := os.WriteFile(mended, []byte(strings.Replace(string(text), "mutation gatherTooEarly\n", "", 1)), 0o644); err != nil {
+	if err := os.WriteFile(mended, []byte(strings.Replace(string(text), "mutation requeueSameAttempt\n", "", 1)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if s := simmed(t, w, exitOK, "--replay", mended); !strings.Contains(s.Note, "holds now") {
