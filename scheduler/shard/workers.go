@@ -12,14 +12,15 @@ import (
 // worker is not attached.
 func (r *Replica) heard(ev Heard) {
 	l := r.lead
+	w := l.worker(ev.From)
+	if w != nil {
+		w.heard = r.now.Mono // any word is a sign of life, also before the leader is ready
+	}
 	switch m := ev.Msg.(type) {
 	case work.Attach:
 		r.attach(ev.From, m)
 		return
 	case work.Report:
-		if w := l.worker(ev.From); w != nil {
-			w.heard = r.now.Mono // a report is a sign of life like any other word
-		}
 		if l.ready {
 			r.report(ev.From, m)
 		}
@@ -28,11 +29,9 @@ func (r *Replica) heard(ev Heard) {
 	if !l.ready {
 		return // what stands is not known yet; it is said again
 	}
-	w := l.worker(ev.From)
 	if w == nil {
 		return // it attaches again when it hears nothing of us
 	}
-	w.heard = r.now.Mono
 	switch m := ev.Msg.(type) {
 	case work.Heartbeat:
 		if m.Boot != w.boot {
