@@ -35,7 +35,8 @@ type ledgers struct {
 	dirty      map[uint32]bool      // shards to look at
 	mismatches map[uint32][]uint64  // entries at which this node disagrees with its leaders
 	audited    map[uint32]uint64    // how far down each ledger was read since the start, 1 at the end; tend's alone
-	gaveAway   map[uint32]time.Time // when a leadership was last given away for a mismatch; tend's alone
+	gaveAway   map[uint32]time.Time // when a leadership was last given away; tend's alone
+	unnamed    map[uint32]time.Time // since when this node leads without being named; tend's alone
 	fillAt     map[uint32]time.Time // when to look for missing entries again
 	complained map[uint32]time.Time // when an anchor's failure was last logged
 }
@@ -47,7 +48,7 @@ func newLedgers(n *Node) *ledgers {
 		anchor = n.parts.Anchor
 	}
 	return &ledgers{
-		n: n, ledger: l, anchor: anchor, wake: make(chan struct{}, 1), dirty: map[uint32]bool{}, audited: map[uint32]uint64{}, gaveAway: map[uint32]time.Time{},
+		n: n, ledger: l, anchor: anchor, wake: make(chan struct{}, 1), dirty: map[uint32]bool{}, audited: map[uint32]uint64{}, gaveAway: map[uint32]time.Time{}, unnamed: map[uint32]time.Time{},
 		mismatches: map[uint32][]uint64{}, fillAt: map[uint32]time.Time{}, complained: map[uint32]time.Time{},
 	}
 }
@@ -184,13 +185,25 @@ func (c *ledgers) tend(ctx context.Context, id uint32) (again bool, err error) {
 	}
 	if c.mismatched()[id] > 0 { // nothing is built on what does not fit
 		if p.mine {
-			c.giveAway(id)
+			c.giveAway(id, "", giveAwayEvery)
 		}
 		return true, nil
 	}
 	again = !whole
+	if !p.mine {
+		delete(c.unnamed, id)
+	}
 	if p.mine && len(p.cuts) > 0 {
 		again = true
+		if may, err := c.maySign(id, p.cuts[0].Seq); err != nil {
+			return true, err
+		} else if !may {
+			missing, err := c.fill(ctx, id)
+			if !missing && err == nil {
+				c.giveAway(id, c.signer(id, p.cuts[0].Seq), namedSoonEvery)
+			}
+			return true, err
+		}
 		if err := c.confirm(ctx, id, p.cuts[0].Seq); err != nil {
 			return true, err
 		}

@@ -50,16 +50,56 @@ func (c *ledgers) check(id uint32, head job.Head) (whole bool, err error) {
 	return next == 0, nil
 }
 
-// giveAwayEvery bounds how often a leadership is given away for a ledger that
-// does not fit, should all voters' be so.
-const giveAwayEvery = time.Minute
+// unnamedPatience is how long a leader that no entry names waits for another to
+// sign the one that does.
+const unnamedPatience = 30 * time.Second
 
-// giveAway lets another voter lead a shard of which this node's ledger is wrong:
-// it could anchor nothing.
-func (c *ledgers) giveAway(id uint32) {
-	if time.Since(c.gaveAway[id]) >= giveAwayEvery {
+// maySign says whether this node's signature under an entry can be followed back
+// to the founder: it is the founder, or an earlier entry names it. A node may come
+// to lead before the batch that is the first to name it is anchored; its own word
+// on that proves nothing, so another has to lead for a moment. When there is none
+// for long, as with a dead founder, going on counts for more.
+func (c *ledgers) maySign(id uint32, seq uint64) (bool, error) {
+	at, named, err := c.ledger.Named(id, c.n.self)
+	if err != nil || c.n.self == c.n.net.gen.Founder || named && at < seq {
+		delete(c.unnamed, id)
+		return err == nil, err
+	}
+	since, waits := c.unnamed[id]
+	if !waits {
+		c.unnamed[id] = time.Now()
+	}
+	return waits && time.Since(since) > unnamedPatience, nil
+}
+
+// signer is a voter of a shard whose signature under an entry can be followed back
+// to the founder; "" when none is known.
+func (c *ledgers) signer(id uint32, seq uint64) string {
+	voters := c.n.dir.shard(id).Voters
+	if slices.Contains(voters, c.n.net.gen.Founder) {
+		return c.n.net.gen.Founder
+	}
+	for _, p := range voters {
+		if at, ok, err := c.ledger.Named(id, p); err == nil && ok && at < seq && p != c.n.self {
+			return p
+		}
+	}
+	return ""
+}
+
+// giveAwayEvery bounds how often a leadership is given away for a ledger that
+// does not fit or a signature that proves nothing, should all voters' be so.
+const (
+	giveAwayEvery  = time.Minute
+	namedSoonEvery = 5 * time.Second // for want of a name: the founder signs at once
+)
+
+// giveAway lets another voter lead a shard of which this node's ledger is wrong, or
+// does not name it: it could anchor nothing. Rather to best than to another.
+func (c *ledgers) giveAway(id uint32, best string, every time.Duration) {
+	if time.Since(c.gaveAway[id]) >= every {
 		c.gaveAway[id] = time.Now()
-		c.n.engine.offer(input{shard: id, event: shard.HandOver{}})
+		c.n.engine.offer(input{shard: id, event: shard.HandOver{Best: best}})
 	}
 }
 

@@ -69,7 +69,7 @@ func (r *Replica) tendGroup() {
 		return // raft leaves the joint configuration by itself
 	}
 	if r.skewed {
-		r.handTo(true)
+		r.handTo("", true)
 	} else if r.leaves(r.cfg.ID) {
 		r.handOver()
 	}

@@ -84,8 +84,9 @@ type Fetched struct {
 	Data  []byte
 }
 
-// HandOver asks a leader to give its leadership away; sent before a clean stop.
-type HandOver struct{}
+// HandOver asks a leader to give its leadership away: to Best, if that is a voter
+// that may have it, or else to another. Sent before a clean stop.
+type HandOver struct{ Best string }
 
 // Confirm says that the anchor holds the oldest batch for good, and how; the
 // leader puts it into the log.

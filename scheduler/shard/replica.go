@@ -147,7 +147,7 @@ func (r *Replica) handle(ev Event) {
 			r.lead.lost[ev.ID] = true
 		}
 	case HandOver:
-		r.handOver()
+		r.handTo(ev.Best, false)
 	case Confirm:
 		r.confirm(ev)
 	case Fetched:

@@ -136,15 +136,20 @@ func (r *Replica) isCandidate(m job.Member) bool { return slices.Contains(r.lead
 
 // handOver gives the leadership to the voter that should have it, or else to a
 // candidate, or else to any that is caught up.
-func (r *Replica) handOver() { r.handTo(false) }
+func (r *Replica) handOver() { r.handTo("", false) }
 
-// handTo is handOver; strict leaves out who is no candidate: two voters with
-// wrong clocks would only throw the leadership to and fro.
-func (r *Replica) handTo(strict bool) {
+// handTo is handOver, to best if that is possible; strict leaves out who is no
+// candidate: two voters with wrong clocks would only throw the leadership to and fro.
+func (r *Replica) handTo(best string, strict bool) {
 	if r.lead == nil {
 		return
 	}
-	id := r.voterAt(func(m job.Member) bool { return m.Peer == r.lead.preferred && r.isCandidate(m) })
+	id := uint64(0)
+	for _, p := range []string{best, r.lead.preferred} {
+		if id == 0 && p != "" {
+			id = r.voterAt(func(m job.Member) bool { return m.Peer == p && r.isCandidate(m) })
+		}
+	}
 	if id == 0 {
 		id = r.voterAt(r.isCandidate)
 	}
