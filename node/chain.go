@@ -189,27 +189,23 @@ func (c *ledgers) tend(ctx context.Context, id uint32) (again bool, err error) {
 		}
 		return true, nil
 	}
-	again = !whole
 	if !p.mine {
 		delete(c.unnamed, id)
 	}
-	if p.mine && len(p.cuts) > 0 {
-		again = true
-		if may, err := c.maySign(id, p.cuts[0].Seq); err != nil {
-			return true, err
-		} else if !may {
-			missing, err := c.fill(ctx, id)
-			if !missing && err == nil {
-				c.giveAway(id, c.signer(id, p.cuts[0].Seq), namedSoonEvery)
-			}
-			return true, err
+	due, may := p.mine && len(p.cuts) > 0, false
+	if due {
+		if may, err = c.maySign(id, p.cuts[0].Seq); may {
+			err = c.confirm(ctx, id, p.cuts[0].Seq)
 		}
-		if err := c.confirm(ctx, id, p.cuts[0].Seq); err != nil {
+		if err != nil {
 			return true, err
 		}
 	}
 	missing, err := c.fill(ctx, id)
-	return again || missing, err
+	if due && !may && !missing && err == nil { // the entry that names this node is nowhere to be fetched
+		c.giveAway(id, c.signer(id, p.cuts[0].Seq), namedSoonEvery)
+	}
+	return due || missing || !whole, err
 }
 
 // append makes the entries of the batches that the engine has stored.

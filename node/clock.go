@@ -9,7 +9,7 @@ import (
 )
 
 // maxSkew is how far a clock may be off the median of its peers' before its node
-// neither votes anew nor campaigns.
+// asks for no votes and leads nothing.
 const maxSkew = 10 * time.Second
 
 // clockStep is by how much a wall clock must have moved against the monotonic

@@ -30,6 +30,7 @@ type disk struct {
 	reserve uint64
 	free    func(dir string) (uint64, error)
 	isLow   atomic.Bool
+	told    atomic.Bool // isLow as worker, peers and replicas know it
 	hurry   *time.Timer // ends a node whose end hangs; nil until it ends
 }
 
@@ -72,15 +73,12 @@ func (d *disk) offered() uint64 {
 	return (free - min(free, d.reserve)) / 2
 }
 
-// look finds out whether there is less than the reserve, and whether that is
-// news. Once low, it takes a quarter more than the reserve to be well again.
-func (d *disk) look() (low, news bool, free uint64) {
-	free, err := d.free(d.dir)
-	if err != nil {
-		return d.isLow.Load(), false, 0
+// look finds out whether there is less than the reserve. Once low, it takes a
+// quarter more than the reserve to be well again.
+func (d *disk) look() {
+	if free, err := d.free(d.dir); err == nil {
+		d.isLow.Store(free < d.reserve || d.isLow.Load() && free < d.reserve/4*5)
 	}
-	low = free < d.reserve || d.isLow.Load() && free < d.reserve/4*5
-	return low, d.isLow.Swap(low) != low, free
 }
 
 // check is what /health says.
@@ -102,19 +100,14 @@ func (n *Node) watchDisk(ctx context.Context) error {
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
 	for {
-		low, news, free := n.disk.look()
-		if news && low {
-			n.log.Warn("low on disk: this node takes no content and no tasks until there is more", "dir", n.disk.dir, "free", jobspec.ShowSize(free), "reserve", jobspec.ShowSize(n.disk.reserve))
-		} else if news {
-			n.log.Info("there is room on the disk again", "dir", n.disk.dir, "free", jobspec.ShowSize(free))
-		}
+		n.disk.look()
 		if err := n.disk.full(); err != nil {
 			n.log.Error("stopping while there is room for it", "error", err)
 			n.disk.hurry = time.AfterFunc(endTimeout, func() { n.parts.Fail(err) })
 			n.leave(ctx, 0)
 			return err
 		}
-		if news {
+		if n.disk.isLow.Load() != n.disk.told.Load() {
 			n.background(n.adaptToDisk) // not here: an engine whose disk is full may not answer
 		}
 		select {
@@ -125,13 +118,22 @@ func (n *Node) watchDisk(ctx context.Context) error {
 	}
 }
 
-// adaptToDisk tells worker, peers and replicas whether the disk is low.
+// adaptToDisk tells people, worker, peers and replicas whether the disk is low.
 func (n *Node) adaptToDisk(ctx context.Context) {
+	low := n.disk.isLow.Load()
+	if n.disk.told.Swap(low) == low {
+		return // another has been quicker
+	}
+	if low {
+		n.log.Warn("low on disk", "detail", n.disk.check().Detail)
+	} else {
+		n.log.Info("there is room on the disk again", "detail", n.disk.check().Detail)
+	}
 	n.greetAll()
 	if n.runner != nil && n.drain(ctx) == nil {
 		n.readvertise()
 	}
-	if n.disk.isLow.Load() {
+	if low {
 		ctx, done := context.WithTimeout(ctx, handOverTimeout)
 		defer done()
 		n.handOver(ctx)

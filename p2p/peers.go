@@ -177,13 +177,16 @@ func (h *Host) Restarted(p peer.ID) {
 		}
 	}
 	conns = slices.DeleteFunc(conns, func(c network.Conn) bool { return newest.Sub(c.Stat().Opened) < 200*time.Millisecond })
+	if len(conns) == 0 {
+		return
+	}
 	gossips := h.subscribes(p)
 	for _, c := range conns {
 		if err := c.Close(); err != nil {
 			h.log.Debug("closing an old connection failed", "peer", p.String(), "error", err)
 		}
 	}
-	if len(conns) == 0 || !gossips {
+	if !gossips {
 		return
 	}
 	h.spawn(func(ctx context.Context) {
